@@ -1,0 +1,21 @@
+//! The laws of Feedback Vault, without I/O, without async, without an ambient clock.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`ids`], [`time`], [`secret`], [`random`] | the small types everything else is made of |
+//! | [`keys`] | the hierarchy, derivations, committing wraps, the life cycle of key versions |
+//! | [`media`] | FLOE: sealing, opening in order and by range; containers recognised by content |
+//! | [`audit`] | entries with erasable slots, the Merkle tree, checkpoints, proofs, the offline verifier |
+//! | [`access`] | roles, persons, requests, grants, decisions and the evidence they leave |
+//! | [`privacy`] | risk tiers, consent, retention |
+
+pub mod access;
+pub mod audit;
+pub mod framing;
+pub mod ids;
+pub mod keys;
+pub mod media;
+pub mod privacy;
+pub mod random;
+pub mod secret;
+pub mod time;
