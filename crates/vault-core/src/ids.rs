@@ -112,7 +112,9 @@ impl FromStr for CollectionName {
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
         match text.as_bytes() {
-            [first, rest @ ..] if allowed(*first) && rest.len() <= 62 && rest.iter().all(|c| allowed(*c) || *c == b'-') => {
+            [first, rest @ ..]
+                if allowed(*first) && rest.len() <= 62 && rest.iter().all(|c| allowed(*c) || *c == b'-') =>
+            {
                 Ok(Self(text.to_owned()))
             }
             _ => Err(InvalidId),
@@ -136,7 +138,9 @@ mod tests {
     #[test]
     fn only_the_canonical_form_is_an_id() {
         let id = RecordId::new(Timestamp::from_millis(1)).to_string();
-        for other in [id.to_uppercase(), id.replace('-', ""), format!("{{{id}}}"), format!("urn:uuid:{id}"), String::new()] {
+        for other in
+            [id.to_uppercase(), id.replace('-', ""), format!("{{{id}}}"), format!("urn:uuid:{id}"), String::new()]
+        {
             if other != id {
                 assert_eq!(other.parse::<RecordId>(), Err(InvalidId), "{other}");
             }

@@ -1,1 +1,10 @@
-//! placeholder
+//! The Feedback Vault server: `http → app → {store, objects, custody} → vault-core`, with `jobs` beside `app`.
+
+pub mod app;
+pub mod clock;
+pub mod custody;
+pub mod http;
+pub mod jobs;
+pub mod metrics;
+pub mod objects;
+pub mod store;

@@ -1,0 +1,1 @@
+//! What a user does, one file for each: the decisions and the order of acts.

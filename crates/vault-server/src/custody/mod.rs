@@ -1,0 +1,1 @@
+//! Where the root key is kept, and the keys under it.

@@ -1,0 +1,1 @@
+//! Bytes of media and of the published log in an object store.

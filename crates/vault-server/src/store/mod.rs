@@ -1,0 +1,192 @@
+//! The metadata database: one portable text for queries, named transactions, a schema gate.
+//!
+//! Everything engine-specific is in [`engine`]. Queries elsewhere use `$1` placeholders, BIGINT, TEXT and
+//! bytes only; times are milliseconds (`Timestamp::as_millis`), identifiers their 36-character text.
+//!
+//! A transaction is named, and the name feeds its span and its metric:
+//!
+//! ```ignore
+//! let mut tx = store.begin("approve_request").await?;
+//! sqlx::query("UPDATE …").bind(…).execute(tx.conn()).await?;
+//! tx.commit().await?;
+//! ```
+//!
+//! Dropped without [`Tx::commit`] it is rolled back. A commit whose outcome is unknown is
+//! [`StoreError::CommitUnknown`]: the caller reads what it meant to write, never guesses.
+
+mod engine;
+pub mod leases;
+mod schema;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use sqlx::{Any, AnyConnection, AnyPool, Transaction, pool::PoolConnection};
+
+pub use engine::Engine;
+
+use crate::metrics::Metrics;
+
+/// Why the database did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No connection, or the database ended one: try again later.
+    #[error("the database cannot be reached")]
+    Unavailable(#[source] sqlx::Error),
+    /// The commit was sent and no answer came: it may have happened.
+    #[error("the database did not say whether the commit happened")]
+    CommitUnknown(#[source] sqlx::Error),
+    /// A unique key or foreign key refused the row.
+    #[error("the row conflicts with another")]
+    Conflict,
+    /// A row holds what this program never writes: edited by hand, or damaged.
+    #[error("a row of {table} is damaged: {what}")]
+    Corrupt {
+        /// The table.
+        table: &'static str,
+        /// What is wrong with it; no content of the row.
+        what: &'static str,
+    },
+    /// The database belongs to another version of the program.
+    #[error("the database has schema version {found}, this program needs {needed}: {advice}")]
+    Schema {
+        /// The version found.
+        found: String,
+        /// The version this program was built for.
+        needed: i64,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// Any other error of the database: a defect in a query.
+    #[error("the database refused a query")]
+    Query(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(e: sqlx::Error) -> Self {
+        match &e {
+            sqlx::Error::Database(d) if d.is_unique_violation() || d.is_foreign_key_violation() => Self::Conflict,
+            sqlx::Error::Io(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::Tls(_) => Self::Unavailable(e),
+            sqlx::Error::Database(d) if engine::is_passing(d.as_ref()) => Self::Unavailable(e),
+            _ => Self::Query(e),
+        }
+    }
+}
+
+/// The database, shared by everything on this node.
+#[derive(Clone)]
+pub struct Store {
+    engine: Engine,
+    /// SQLite has one writer: a pool of one queues them here instead of in busy retries.
+    writers: AnyPool,
+    readers: AnyPool,
+    metrics: Arc<Metrics>,
+}
+
+impl Store {
+    /// Connects, makes the schema in an empty database, and refuses one of another version.
+    pub async fn open(url: &str, metrics: Arc<Metrics>) -> Result<Self, StoreError> {
+        let (engine, writers, readers) = engine::connect(url).await?;
+        let store = Self { engine, writers, readers, metrics };
+        schema::ensure(&store).await?;
+        Ok(store)
+    }
+
+    /// Which engine this is. Only for what differs by nature: backup, statistics.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// Begins a writing transaction. On SQLite it holds the write lock from here on: keep it short,
+    /// and do no other I/O inside.
+    pub async fn begin(&self, name: &'static str) -> Result<Tx, StoreError> {
+        let started = Instant::now();
+        let inner = self.writers.begin_with(self.engine.begin_statement()).await?;
+        Ok(Tx { inner, name, started, metrics: Arc::clone(&self.metrics) })
+    }
+
+    /// A connection for reading: sees what is committed, one statement at a time.
+    pub async fn read(&self) -> Result<Reader, StoreError> {
+        Ok(Reader(self.readers.acquire().await?))
+    }
+
+    /// Makes what was deleted unreadable in the database's own files, as far as the engine can:
+    /// call it after erasing wraps or openings. On SQLite deleted content is overwritten in place
+    /// (`secure_delete`), and this empties the write-ahead log of older pages.
+    pub async fn scrub(&self) -> Result<(), StoreError> {
+        if let Some(statement) = self.engine.scrub_statement() {
+            let mut conn = self.writers.acquire().await?;
+            sqlx::query(statement).execute(&mut *conn).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let mut conn = self.read().await?;
+        sqlx::query("SELECT 1").execute(conn.conn()).await?;
+        Ok(())
+    }
+
+    /// Closes every connection, letting running statements end.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        if let Some(statement) = self.engine.scrub_statement()
+            && let Ok(mut conn) = self.writers.acquire().await
+        {
+            // Best effort: a checkpoint that fails leaves a longer write-ahead log, nothing else.
+            let _ = sqlx::query(statement).execute(&mut *conn).await;
+        }
+        self.writers.close().await;
+    }
+}
+
+/// A reading connection.
+pub struct Reader(PoolConnection<Any>);
+
+impl Reader {
+    /// The connection to run a query on.
+    pub fn conn(&mut self) -> &mut AnyConnection {
+        &mut self.0
+    }
+}
+
+/// A writing transaction; rolled back when dropped without [`Tx::commit`].
+#[must_use = "a transaction that is not committed is rolled back"]
+pub struct Tx {
+    inner: Transaction<'static, Any>,
+    name: &'static str,
+    started: Instant,
+    metrics: Arc<Metrics>,
+}
+
+impl Tx {
+    /// The connection to run a query on.
+    pub fn conn(&mut self) -> &mut AnyConnection {
+        &mut self.inner
+    }
+
+    /// Commits. After this returns `Ok`, what was written survives the loss of power.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        let Self { inner, name, started, metrics } = self;
+        let outcome = inner.commit().await.map_err(|e| match StoreError::from(e) {
+            StoreError::Unavailable(e) => StoreError::CommitUnknown(e),
+            other => other,
+        });
+        metrics.transaction(name, started.elapsed(), outcome.is_ok());
+        tracing::trace!(name, ok = outcome.is_ok(), micros = started.elapsed().as_micros(), "transaction");
+        outcome
+    }
+
+    /// Rolls back at once instead of when dropped.
+    pub async fn rollback(self) -> Result<(), StoreError> {
+        let Self { inner, name, started, metrics } = self;
+        metrics.transaction(name, started.elapsed(), false);
+        Ok(inner.rollback().await?)
+    }
+}

@@ -1,0 +1,29 @@
+-- Uploads under way and, for a while, those ended. The URL's secret is stored only as its SHA-256.
+CREATE TABLE uploads (
+  id            TEXT NOT NULL PRIMARY KEY,
+  secret_hash   BLOB NOT NULL UNIQUE,
+  collection_id TEXT NOT NULL REFERENCES collections (id),
+  record_id     TEXT NOT NULL,
+  object_id     TEXT NOT NULL,
+  person_id     TEXT NOT NULL,
+  state         TEXT NOT NULL,
+  filetype      TEXT NOT NULL,
+  length        BIGINT,
+  received      BIGINT NOT NULL,
+  fence         BIGINT NOT NULL,
+  resume_key    TEXT,
+  wrap          BLOB,
+  header        BLOB,
+  segment_length BIGINT NOT NULL,
+  tail          BLOB,
+  details       BLOB,
+  consent       BLOB,
+  purposes      TEXT NOT NULL,
+  consent_expires_at BIGINT,
+  notice_sha256 BLOB NOT NULL,
+  refusal       TEXT,
+  created_at    BIGINT NOT NULL,
+  expires_at    BIGINT NOT NULL
+);
+CREATE INDEX uploads_expiry ON uploads (state, expires_at);
+CREATE INDEX uploads_resume_key ON uploads (resume_key);
