@@ -2,9 +2,13 @@
 
 pub mod app;
 pub mod clock;
+pub mod config;
 pub mod custody;
 pub mod http;
 pub mod jobs;
 pub mod metrics;
 pub mod objects;
+pub mod run;
+pub mod state;
 pub mod store;
+pub mod telemetry;

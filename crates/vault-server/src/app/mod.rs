@@ -1,1 +1,3 @@
 //! What a user does, one file for each: the decisions and the order of acts.
+
+pub mod error;

@@ -1,1 +1,32 @@
-//! HTTP.
+//! HTTP: requests become typed calls, failures become problem documents. Never touches the store.
+
+pub mod health;
+mod layers;
+pub mod listen;
+pub mod openapi;
+mod pages;
+pub mod problem;
+pub mod routes;
+
+use std::sync::Arc;
+
+use axum::Router;
+
+use crate::state::Vault;
+use routes::Routes;
+
+/// Every route of the public listener, in the order of the OpenAPI document. A new slice adds its `routes()` here.
+fn public_routes(vault: &Arc<Vault>) -> Routes {
+    Routes::new(vault).merge(health::routes(vault)).merge(openapi::routes(vault)).merge(pages::routes(vault))
+}
+
+/// The public listener's service.
+pub fn public(vault: &Arc<Vault>) -> Router {
+    layers::around(public_routes(vault).into_router(), vault)
+}
+
+/// The admin listener's service: metrics and health; loopback only.
+pub fn admin(vault: &Arc<Vault>) -> Router {
+    let routes = Routes::new(vault).merge(health::routes(vault)).merge(health::admin_routes(vault));
+    layers::around(routes.into_router(), vault)
+}

@@ -1,1 +1,160 @@
-//! Bytes of media and of the published log in an object store.
+//! Bytes of media, of the published log and of the journal, in an object store.
+//!
+//! One thin type over `object_store`: unique names, no append, no rename, no listing as truth, no conditional
+//! put. What it adds: every call ends (a deadline), a short read is an error, and a delete on the local disk is
+//! as durable as a write (`object_store` syncs writes and their directories, not deletes).
+
+mod local;
+mod name;
+mod writer;
+
+#[cfg(test)]
+mod conformance;
+
+use core::ops::Range;
+use core::time::Duration;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
+
+pub use name::{InvalidName, Name};
+pub use writer::PartWriter;
+
+/// No call may take longer. A PUT that was given up may still land: the collector verifies a name's absence only
+/// after this much time.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Why the object store did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    /// There is no object of that name.
+    #[error("an object is missing")]
+    Missing,
+    /// The object is shorter than it must be.
+    #[error("an object is shorter than it must be")]
+    Short,
+    /// No answer within the deadline: it may have happened, or may still happen.
+    #[error("the object store did not answer in time")]
+    Deadline,
+    /// The store failed or cannot be reached.
+    #[error("the object store failed")]
+    Failed(#[source] object_store::Error),
+    /// The local directory cannot be used.
+    #[error("the directory {path} cannot be used: {source}")]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl From<object_store::Error> for ObjectError {
+    fn from(e: object_store::Error) -> Self {
+        match e {
+            object_store::Error::NotFound { .. } => Self::Missing,
+            // The local back end answers a range beyond the end with a generic error of its own kind.
+            other => Self::Failed(other),
+        }
+    }
+}
+
+/// The object store of this vault.
+#[derive(Clone)]
+pub struct Objects {
+    inner: Arc<dyn ObjectStore>,
+    /// The directory, where it is one: deletes are synced there.
+    local: Option<Arc<Path>>,
+}
+
+impl Objects {
+    /// A directory on the local disk, made if missing and readable only by its owner.
+    pub fn local(path: &Path) -> Result<Self, ObjectError> {
+        let root = local::directory(path)?;
+        let inner = object_store::local::LocalFileSystem::new_with_prefix(&root)?.with_fsync(true);
+        Ok(Self { inner: Arc::new(inner), local: Some(root.into()) })
+    }
+
+    /// In memory: for tests, gone with the process.
+    #[must_use]
+    pub fn memory() -> Self {
+        Self { inner: Arc::new(object_store::memory::InMemory::new()), local: None }
+    }
+
+    /// Over any store; how tests put faults in between.
+    #[must_use]
+    pub fn over(inner: Arc<dyn ObjectStore>) -> Self {
+        Self { inner, local: None }
+    }
+
+    /// Writes a small object whole. Durable once it returns. An existing object of that name is replaced: only
+    /// the published log's checkpoint and partial tiles rely on that.
+    pub async fn put(&self, name: &Name, bytes: impl Into<Bytes>) -> Result<(), ObjectError> {
+        let put = self.inner.put(name.path(), PutPayload::from_bytes(bytes.into()));
+        timed(put).await.map(|_| ())
+    }
+
+    /// Begins an object that is written piece by piece, so that only one piece is in memory.
+    pub async fn begin(&self, name: &Name) -> Result<PartWriter, ObjectError> {
+        PartWriter::begin(&self.inner, name).await
+    }
+
+    /// Reads a whole object.
+    pub async fn get(&self, name: &Name) -> Result<Bytes, ObjectError> {
+        timed(async { self.inner.get(name.path()).await?.bytes().await }).await
+    }
+
+    /// Reads exactly this range of bytes.
+    pub async fn get_range(&self, name: &Name, range: Range<u64>) -> Result<Bytes, ObjectError> {
+        let wanted = range.end.saturating_sub(range.start);
+        if wanted == 0 {
+            return Ok(Bytes::new());
+        }
+        let bytes = match timed(self.inner.get_range(name.path(), range.clone())).await {
+            Ok(bytes) => bytes,
+            // Past the end the back ends disagree on the error; the length tells what it was.
+            Err(ObjectError::Failed(e)) => match self.length(name).await? {
+                length if length < range.end => return Err(ObjectError::Short),
+                _ => return Err(ObjectError::Failed(e)),
+            },
+            Err(e) => return Err(e),
+        };
+        if bytes.len() as u64 == wanted { Ok(bytes) } else { Err(ObjectError::Short) }
+    }
+
+    /// The length of an object.
+    pub async fn length(&self, name: &Name) -> Result<u64, ObjectError> {
+        Ok(timed(self.inner.head(name.path())).await?.size)
+    }
+
+    /// Whether an object of that name is there.
+    pub async fn exists(&self, name: &Name) -> Result<bool, ObjectError> {
+        match self.length(name).await {
+            Ok(_) => Ok(true),
+            Err(ObjectError::Missing) => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Deletes an object; no error when it is not there. Durable once it returns.
+    pub async fn delete(&self, name: &Name) -> Result<(), ObjectError> {
+        match timed(self.inner.delete(name.path())).await {
+            Ok(()) | Err(ObjectError::Missing) => {}
+            Err(e) => return Err(e),
+        }
+        match &self.local {
+            Some(root) => local::settle_delete(Arc::clone(root), name.clone()).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Bounds a call by [`DEADLINE`].
+async fn timed<T>(call: impl Future<Output = object_store::Result<T>>) -> Result<T, ObjectError> {
+    match tokio::time::timeout(DEADLINE, call).await {
+        Ok(outcome) => Ok(outcome?),
+        Err(_) => Err(ObjectError::Deadline),
+    }
+}

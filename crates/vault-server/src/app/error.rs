@@ -1,0 +1,154 @@
+//! How an act fails: a stable code, what happened this time, and the cause for the operator's log.
+
+use core::fmt;
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use vault_api::code::Code;
+
+use crate::objects::ObjectError;
+use crate::store::StoreError;
+
+/// An act that was not done. The code decides the HTTP status; the cause is logged, never sent.
+pub struct Failure(Box<Inner>);
+
+struct Inner {
+    code: Code,
+    detail: Option<String>,
+    members: BTreeMap<&'static str, Value>,
+    retry_after: Option<Duration>,
+    cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Failure {
+    /// A failure of this kind.
+    #[must_use]
+    pub fn new(code: Code) -> Self {
+        Self(Box::new(Inner { code, detail: None, members: BTreeMap::new(), retry_after: None, cause: None }))
+    }
+
+    /// Says what happened this time. Never a secret, never anything of a data subject.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.0.detail = Some(detail.into());
+        self
+    }
+
+    /// Adds a member to the problem document.
+    #[must_use]
+    pub fn member(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.0.members.insert(name, value.into());
+        self
+    }
+
+    /// When to try again.
+    #[must_use]
+    pub fn retry_after(mut self, after: Duration) -> Self {
+        self.0.retry_after = Some(after);
+        self
+    }
+
+    /// What caused it, for the operator's log.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.0.cause = Some(cause.into());
+        self
+    }
+
+    /// The kind.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.0.code
+    }
+
+    /// What happened this time.
+    #[must_use]
+    pub fn what(&self) -> Option<&str> {
+        self.0.detail.as_deref()
+    }
+
+    /// Members for the problem document.
+    pub fn members(&self) -> impl Iterator<Item = (&'static str, &Value)> {
+        self.0.members.iter().map(|(name, value)| (*name, value))
+    }
+
+    /// When to try again: what was set, or a second for what passes by itself.
+    #[must_use]
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        let set = self.0.retry_after.map(|after| after.as_secs().max(1));
+        set.or(if matches!(self.0.code.status(), 429 | 503) { Some(1) } else { None })
+    }
+
+    /// The chain of causes in one line.
+    #[must_use]
+    pub fn causes(&self) -> String {
+        let mut text = String::new();
+        let mut next: Option<&dyn std::error::Error> = match &self.0.cause {
+            Some(cause) => Some(cause.as_ref()),
+            None => None,
+        };
+        while let Some(cause) = next {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&cause.to_string());
+            next = cause.source();
+        }
+        text
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.code.title())?;
+        if let Some(detail) = &self.0.detail {
+            write!(f, ": {detail}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({self}) because {}", self.0.code.as_str(), self.causes())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<Code> for Failure {
+    fn from(code: Code) -> Self {
+        Self::new(code)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(e: StoreError) -> Self {
+        let code = match &e {
+            StoreError::Unavailable(_) | StoreError::CommitUnknown(_) => Code::Unavailable,
+            StoreError::Conflict => Code::Conflict,
+            StoreError::Corrupt { .. } => Code::IntegrityFailure,
+            StoreError::Schema { .. } | StoreError::Query(_) => Code::Internal,
+        };
+        Self::new(code).because(e)
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(e: sqlx::Error) -> Self {
+        StoreError::from(e).into()
+    }
+}
+
+impl From<ObjectError> for Failure {
+    /// A missing or short object is damage: the database says it is there.
+    fn from(e: ObjectError) -> Self {
+        let code = match &e {
+            ObjectError::Missing | ObjectError::Short => Code::IntegrityFailure,
+            ObjectError::Deadline | ObjectError::Failed(_) => Code::Unavailable,
+            ObjectError::Directory { .. } => Code::Unavailable,
+        };
+        Self::new(code).because(e)
+    }
+}

@@ -1,0 +1,89 @@
+//! Environment variables over the configuration file.
+
+use toml::{Table, Value};
+
+use super::ConfigError;
+
+const PREFIX: &str = "FEEDBACK_VAULT_";
+
+/// The command line's own variables, which share the prefix.
+const OF_THE_CLI: [&str; 3] = ["FEEDBACK_VAULT_URL", "FEEDBACK_VAULT_TOKEN_FILE", "FEEDBACK_VAULT_CA_FILE"];
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Text,
+    Number,
+    Switch,
+    List,
+}
+
+/// Every key by its path. A test holds this against the documentation, and the parser refuses what is missing
+/// from the types.
+const KEYS: &[(&[&str], Kind)] = &[
+    (&["data_dir"], Kind::Text),
+    (&["listen"], Kind::Text),
+    (&["admin_listen"], Kind::Text),
+    (&["log_name"], Kind::Text),
+    (&["database", "url"], Kind::Text),
+    (&["objects", "path"], Kind::Text),
+    (&["custody", "keyring"], Kind::Text),
+    (&["custody", "passphrase_file"], Kind::Text),
+    (&["tls", "certificate"], Kind::Text),
+    (&["tls", "private_key"], Kind::Text),
+    (&["tls", "reload_seconds"], Kind::Number),
+    (&["proxy", "trusted"], Kind::List),
+    (&["limits", "upload_bytes"], Kind::Number),
+    (&["limits", "upload_hours"], Kind::Number),
+    (&["limits", "open_uploads"], Kind::Number),
+    (&["limits", "buffer_bytes"], Kind::Number),
+    (&["limits", "idle_seconds"], Kind::Number),
+    (&["limits", "log_seconds"], Kind::Number),
+    (&["limits", "drain_seconds"], Kind::Number),
+    (&["sessions", "minutes"], Kind::Number),
+    (&["logging", "format"], Kind::Text),
+    (&["logging", "level"], Kind::Text),
+    (&["memory", "require_locked"], Kind::Switch),
+];
+
+/// Lays the variables over the table; answers how many there were.
+pub(super) fn overlay(
+    table: &mut Table,
+    variables: impl Iterator<Item = (String, String)>,
+) -> Result<usize, ConfigError> {
+    let mut laid = 0;
+    for (name, value) in variables {
+        let Some(key) = name.strip_prefix(PREFIX) else { continue };
+        if OF_THE_CLI.contains(&name.as_str()) {
+            continue;
+        }
+        let found = KEYS.iter().find(|(path, _)| path.join("_").to_uppercase() == key);
+        let Some((path, kind)) = found else { return Err(ConfigError::UnknownVariable(name)) };
+        let value = parse(&name, *kind, &value)?;
+        match path {
+            [key] => {
+                table.insert((*key).to_owned(), value);
+            }
+            [section, key] => {
+                let inner = table.entry((*section).to_owned()).or_insert_with(|| Value::Table(Table::new()));
+                if let Value::Table(inner) = inner {
+                    inner.insert((*key).to_owned(), value);
+                }
+            }
+            _ => return Err(ConfigError::UnknownVariable(name)),
+        }
+        laid += 1;
+    }
+    Ok(laid)
+}
+
+fn parse(name: &str, kind: Kind, value: &str) -> Result<Value, ConfigError> {
+    let wrong = |expected| ConfigError::Variable { name: name.to_owned(), expected };
+    Ok(match kind {
+        Kind::Text => Value::String(value.to_owned()),
+        Kind::Number => Value::Integer(value.parse().map_err(|_| wrong("a whole number"))?),
+        Kind::Switch => Value::Boolean(value.parse().map_err(|_| wrong("true or false"))?),
+        Kind::List => {
+            Value::Array(value.split(',').filter(|v| !v.is_empty()).map(|v| Value::String(v.trim().into())).collect())
+        }
+    })
+}

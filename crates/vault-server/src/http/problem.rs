@@ -1,0 +1,99 @@
+//! Failures as problem documents (RFC 9457).
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use vault_api::code::Code;
+use vault_api::problem::Problem;
+
+use crate::app::error::Failure;
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let code = self.code();
+        let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut problem = Problem::new(code);
+        problem.detail = self.what().map(str::to_owned);
+        for (name, value) in self.members() {
+            problem = problem.member(name, value.clone());
+        }
+        if status.is_server_error() {
+            tracing::warn!(code = code.as_str(), detail = self.what(), causes = self.causes(), "request failed");
+        } else {
+            tracing::debug!(code = code.as_str(), detail = self.what(), causes = self.causes(), "request refused");
+        }
+        let mut response = (status, Json(problem)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.retry_after_seconds() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// The answer for an address without a route.
+pub async fn absent() -> Failure {
+    Failure::new(Code::NotFound)
+}
+
+/// The answer for a route that does not take the method; axum adds `Allow`.
+pub async fn method_not_allowed() -> Failure {
+    Failure::new(Code::MethodNotAllowed)
+}
+
+/// `Json` whose refusal is a problem document. Use it for every request body.
+pub struct Body<T>(pub T);
+
+impl<T, S> axum::extract::FromRequest<S> for Body<T>
+where
+    T: serde::de::DeserializeOwned,
+    S: Send + Sync,
+{
+    type Rejection = Failure;
+
+    async fn from_request(req: axum::extract::Request, state: &S) -> Result<Self, Failure> {
+        use axum::extract::rejection::JsonRejection;
+        match Json::<T>::from_request(req, state).await {
+            Ok(Json(value)) => Ok(Self(value)),
+            Err(JsonRejection::MissingJsonContentType(_)) => Err(Code::UnsupportedMediaType.into()),
+            // serde's text names members and kinds; it can quote a value, so only its place is told.
+            Err(JsonRejection::JsonDataError(e)) => {
+                Err(Failure::new(Code::InvalidRequest).detail(place(&e.body_text())))
+            }
+            Err(JsonRejection::JsonSyntaxError(_)) => Err(Failure::new(Code::InvalidRequest).detail("not JSON")),
+            Err(other) if other.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Code::BodyTooLarge.into()),
+            Err(_) => Err(Code::InvalidRequest.into()),
+        }
+    }
+}
+
+/// What of serde's message is safe to repeat: unknown and missing members are named, values are not.
+fn place(text: &str) -> String {
+    for known in ["unknown field `", "missing field `"] {
+        if let Some(at) = text.find(known) {
+            let rest = &text[at + known.len()..];
+            if let Some(end) = rest.find('`') {
+                let name: String = rest[..end].chars().take(64).filter(|c| c.is_ascii_graphic()).collect();
+                return format!("{}{name}`", known);
+            }
+        }
+    }
+    "a member has the wrong type or form".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_of_the_request_is_not_repeated() {
+        let text = "Failed to deserialize: reason: invalid type: string \"Jane Roe's complaint\", expected u64";
+        assert_eq!(place(text), "a member has the wrong type or form");
+        assert_eq!(place("x: unknown field `surprise`, expected one of"), "unknown field `surprise`");
+    }
+}

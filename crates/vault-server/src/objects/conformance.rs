@@ -1,0 +1,110 @@
+//! What the design relies on, run against every back end.
+
+use object_store::{ObjectStore, local::LocalFileSystem};
+
+use super::*;
+
+async fn everything(objects: &Objects) {
+    reads_back(objects).await;
+    ranges(objects).await;
+    streams(objects).await;
+    deletes(objects).await;
+}
+
+async fn reads_back(objects: &Objects) {
+    let name = Name::fresh_part();
+    assert!(matches!(objects.get(&name).await, Err(ObjectError::Missing)));
+    assert!(!objects.exists(&name).await.unwrap());
+    objects.put(&name, b"first".to_vec()).await.unwrap();
+    assert_eq!(objects.get(&name).await.unwrap(), "first");
+    assert_eq!(objects.length(&name).await.unwrap(), 5);
+    objects.put(&name, b"second".to_vec()).await.unwrap();
+    assert_eq!(objects.get(&name).await.unwrap(), "second");
+}
+
+async fn ranges(objects: &Objects) {
+    let name = Name::fresh_part();
+    let bytes: Vec<u8> = (0..100_000u32).map(|i| (i % 251) as u8).collect();
+    objects.put(&name, bytes.clone()).await.unwrap();
+    for range in [0..1, 0..100_000, 99_999..100_000, 12_345..67_890, 5..5] {
+        let (start, end) = (range.start as usize, range.end as usize);
+        assert_eq!(objects.get_range(&name, range).await.unwrap(), bytes[start..end]);
+    }
+    for beyond in [0..100_001, 99_999..100_001, 100_000..100_001, 200_000..200_010] {
+        assert!(matches!(objects.get_range(&name, beyond.clone()).await, Err(ObjectError::Short)), "{beyond:?}");
+    }
+    assert!(matches!(objects.get_range(&Name::fresh_part(), 0..1).await, Err(ObjectError::Missing)));
+}
+
+async fn streams(objects: &Objects) {
+    let name = Name::fresh_part();
+    let mut writer = objects.begin(&name).await.unwrap();
+    let mut whole = Vec::new();
+    for i in 0..40u8 {
+        let piece = vec![i; 1000 + usize::from(i)];
+        whole.extend_from_slice(&piece);
+        writer.write(piece).await.unwrap();
+        assert_eq!(writer.written(), whole.len() as u64);
+        assert!(!objects.exists(&name).await.unwrap(), "nothing is readable before finish");
+    }
+    assert_eq!(writer.finish().await.unwrap(), whole.len() as u64);
+    assert_eq!(objects.get(&name).await.unwrap(), whole);
+
+    let dropped = Name::fresh_part();
+    let mut writer = objects.begin(&dropped).await.unwrap();
+    writer.write(vec![1; 10]).await.unwrap();
+    writer.abort().await;
+    assert!(!objects.exists(&dropped).await.unwrap());
+}
+
+async fn deletes(objects: &Objects) {
+    let name = Name::fresh_part();
+    objects.delete(&name).await.unwrap();
+    objects.put(&name, b"x".to_vec()).await.unwrap();
+    objects.delete(&name).await.unwrap();
+    objects.delete(&name).await.unwrap();
+    assert!(matches!(objects.get(&name).await, Err(ObjectError::Missing)));
+}
+
+#[tokio::test]
+async fn memory_conforms() {
+    everything(&Objects::memory()).await;
+}
+
+#[tokio::test]
+async fn local_conforms() {
+    let dir = tempfile::tempdir().unwrap();
+    everything(&Objects::local(&dir.path().join("objects")).unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_store_in_between_conforms() {
+    let dir = tempfile::tempdir().unwrap();
+    let inner: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(dir.path()).unwrap());
+    everything(&Objects::over(inner)).await;
+}
+
+#[tokio::test]
+async fn a_crash_in_a_put_leaves_nothing_once_its_name_is_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    let objects = Objects::local(dir.path()).unwrap();
+    let name = Name::fresh_part();
+    let mut writer = objects.begin(&name).await.unwrap();
+    writer.write(vec![7; 100]).await.unwrap();
+    // As after a crash: neither finished nor aborted.
+    std::mem::forget(writer);
+    let folder = dir.path().join(name.to_string()).parent().unwrap().to_owned();
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+    objects.delete(&name).await.unwrap();
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn the_directory_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("objects");
+    Objects::local(&path).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+}

@@ -1,0 +1,41 @@
+//! A node from start to stop: listeners, signals, draining.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use crate::http;
+use crate::state::Vault;
+
+/// Serves both listeners until SIGTERM or SIGINT, then drains. The listeners are bound by the caller, so that
+/// `dev` knows its ports before it writes them down.
+pub async fn serve(vault: Arc<Vault>, public: TcpListener, admin: TcpListener) -> std::io::Result<()> {
+    let stopping = vault.stopping.clone();
+    let signals = tokio::spawn(async move {
+        if let Err(e) = stop_signal().await {
+            tracing::error!(error = %e, "cannot listen for signals");
+        }
+        tracing::info!("stopping: no new requests, running ones may end");
+        stopping.cancel();
+    });
+    if let (Ok(public), Ok(admin)) = (public.local_addr(), admin.local_addr()) {
+        tracing::info!(%public, %admin, tls = vault.config.tls.is_some(), "listening");
+    }
+    let outcome = tokio::try_join!(
+        http::listen::serve_public(Arc::clone(&vault), public, http::public(&vault)),
+        http::listen::serve_admin(Arc::clone(&vault), admin, http::admin(&vault)),
+    );
+    signals.abort();
+    vault.stopping.cancel();
+    vault.close().await;
+    outcome.map(|_| ())
+}
+
+async fn stop_signal() -> std::io::Result<()> {
+    let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let mut int = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    Ok(())
+}
