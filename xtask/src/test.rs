@@ -1,0 +1,179 @@
+//! `cargo xtask test`: every check there is.
+//!
+//! One feature set and one set of flags throughout (`--workspace`, warnings as errors passed
+//! behind `--`), so that no dependency is built twice. Cheap steps come first.
+
+use std::process::ExitCode;
+
+use crate::run::{self, Outcome, Report};
+use crate::{layering, licences, tidy, tools};
+
+/// Arguments of `cargo xtask test`.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Run only these steps
+    #[arg(value_parser = clap::builder::PossibleValuesParser::new(STEPS.iter().map(|(name, _)| *name)))]
+    steps: Vec<String>,
+}
+
+type Step = fn() -> Outcome;
+
+const STEPS: &[(&str, Step)] = &[
+    ("formatting", formatting),
+    ("layering", layering::check),
+    ("tidy", tidy::check),
+    ("licences", licences::check),
+    ("cargo-deny", cargo_deny),
+    ("clippy", clippy),
+    ("programs", programs),
+    ("tests", tests),
+    ("doc-tests", doc_tests),
+    ("rustdoc", rustdoc),
+    ("node-clients", node_clients),
+];
+
+/// Runs the steps and prints the table.
+pub fn main(options: &Options) -> Result<ExitCode, String> {
+    let mut report = Report::default();
+    for (name, step) in STEPS {
+        if options.steps.is_empty() || options.steps.iter().any(|wanted| wanted == name) {
+            report.step(name, step);
+        }
+    }
+    Ok(if report.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn formatting() -> Outcome {
+    let mut cargo = run::cargo();
+    cargo.args(["fmt", "--all", "--check"]);
+    run::check(cargo)
+}
+
+fn cargo_deny() -> Outcome {
+    if let Err(reason) = tools::cargo_deny() {
+        return Outcome::Skipped(reason);
+    }
+    let mut cargo = run::cargo();
+    cargo.args(["deny", "--all-features", "check", "bans", "licenses", "sources"]);
+    run::check(cargo)
+}
+
+fn clippy() -> Outcome {
+    let mut cargo = run::cargo();
+    // Behind `--` the flag reaches our own crates alone; RUSTFLAGS would rebuild every dependency.
+    cargo.args(["clippy", "--quiet", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"]);
+    run::check(cargo)
+}
+
+/// The programs that suites and node clients start as child processes.
+fn programs() -> Outcome {
+    let mut cargo = run::cargo();
+    cargo.args(["build", "--quiet", "--locked", "--workspace", "--bins"]);
+    run::check(cargo)
+}
+
+fn tests() -> Outcome {
+    let mut cargo = run::cargo();
+    if tools::nextest() {
+        cargo.args(["nextest", "run", "--locked", "--workspace", "--profile", "full", "--status-level", "slow"]);
+        counted(cargo, nextest_counts)
+    } else {
+        cargo.args(["test", "--quiet", "--locked", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]);
+        counted(cargo, libtest_counts)
+    }
+}
+
+fn doc_tests() -> Outcome {
+    let mut cargo = run::cargo();
+    cargo.args(["test", "--quiet", "--locked", "--workspace", "--doc"]);
+    counted(cargo, libtest_counts)
+}
+
+fn rustdoc() -> Outcome {
+    let mut cargo = run::cargo();
+    cargo.args(["doc", "--quiet", "--locked", "--workspace", "--no-deps", "--document-private-items"]);
+    cargo.env("RUSTDOCFLAGS", "--deny warnings");
+    run::check(cargo)
+}
+
+/// Clients of other makes (tests/node): they start the debug-built server themselves.
+fn node_clients() -> Outcome {
+    let folder = run::root().join("tests/node");
+    if !folder.is_dir() {
+        return Outcome::Skipped("tests/node does not exist".to_owned());
+    }
+    if let Err(reason) = tools::npm_packages(&folder) {
+        return Outcome::Skipped(reason);
+    }
+    let mut node = run::command("node");
+    node.current_dir(&folder).args(["--test", "--test-reporter=tap"]);
+    match tools::chromium() {
+        Ok(program) => {
+            node.env("FEEDBACK_VAULT_TEST_CHROMIUM", program);
+        }
+        Err(reason) => println!("NOT RUN the browser checks among them: {reason}"),
+    }
+    counted(node, tap_counts)
+}
+
+/// Runs a test runner and adds up what it says about itself. A runner that ran nothing has failed.
+fn counted(command: std::process::Command, counts: fn(&[String]) -> (u64, u64)) -> Outcome {
+    let (succeeded, lines) = match run::tee(command) {
+        Ok(done) => done,
+        Err(error) => return Outcome::failed(error),
+    };
+    match counts(&lines) {
+        (0, 0) if succeeded => Outcome::failed("it ran no test"),
+        (passed, 0) if succeeded => Outcome::Passed(passed),
+        (passed, failed) => Outcome::Failed { passed, failed, note: format!("{} failed; see above", failed.max(1)) },
+    }
+}
+
+/// `Summary [ 1.2s] 12 tests run: 11 passed (1 slow), 1 failed, 1 timed out, 0 skipped`
+fn nextest_counts(lines: &[String]) -> (u64, u64) {
+    let Some(summary) = lines.iter().rev().find(|line| line.trim_start().starts_with("Summary [")) else {
+        return (0, 0);
+    };
+    let plain = summary.replace(['(', ')', ','], " ");
+    (before(&plain, "passed"), ["failed", "timed", "exec"].iter().map(|word| before(&plain, word)).sum())
+}
+
+/// `test result: ok. 12 passed; 0 failed; …`, once for each binary.
+fn libtest_counts(lines: &[String]) -> (u64, u64) {
+    let results = lines.iter().filter(|line| line.starts_with("test result:"));
+    results.fold((0, 0), |(passed, failed), line| {
+        let plain = line.replace(';', " ");
+        (passed + before(&plain, "passed"), failed + before(&plain, "failed"))
+    })
+}
+
+/// `# pass 3` and `# fail 0` at the end of node's TAP.
+fn tap_counts(lines: &[String]) -> (u64, u64) {
+    let after = |start: &str| {
+        lines.iter().rev().find_map(|line| line.strip_prefix(start)).and_then(|n| n.trim().parse().ok()).unwrap_or(0)
+    };
+    (after("# pass "), after("# fail ") + after("# cancelled "))
+}
+
+/// The number that stands before a word.
+fn before(line: &str, word: &str) -> u64 {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    words.windows(2).filter(|pair| pair[1] == word).find_map(|pair| pair[0].parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_lines_of_runners_are_read() {
+        let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        let nextest = "     Summary [   1.204s] 14 tests run: 11 passed (1 slow), 2 failed, 1 timed out, 3 skipped";
+        assert_eq!(nextest_counts(&lines(nextest)), (11, 3));
+        assert_eq!(nextest_counts(&lines("error: no tests")), (0, 0));
+        let libtest =
+            "test result: ok. 12 passed; 0 failed; 1 ignored\ntest result: FAILED. 3 passed; 2 failed; 0 ignored";
+        assert_eq!(libtest_counts(&lines(libtest)), (15, 2));
+        assert_eq!(tap_counts(&lines("ok 1 - x\n# tests 4\n# pass 3\n# fail 1\n# cancelled 0")), (3, 1));
+    }
+}

@@ -1,0 +1,92 @@
+//! What tests need beyond Rust: found, or installed by the platform's own package manager, or
+//! named with the command that would install it.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use crate::run;
+
+/// cargo-nextest; never compiled here, because that takes longer than it saves.
+pub fn nextest() -> bool {
+    run::answers("cargo", &["nextest", "--version"])
+}
+
+/// cargo-deny; likewise.
+pub fn cargo_deny() -> Result<(), String> {
+    if run::answers("cargo", &["deny", "--version"]) {
+        return Ok(());
+    }
+    Err("cargo-deny is not installed (`cargo install --locked cargo-deny`, some minutes); \
+         the main rules were checked by the step before, advisories were not looked up"
+        .to_owned())
+}
+
+/// Node.js with npm: a prerequisite of the project, so it is asked for, not installed.
+pub fn node() -> Result<(), String> {
+    for program in ["node", "npm"] {
+        if !run::answers(program, &["--version"]) {
+            return Err(format!("{program} is not installed: Node.js 20 or later is a prerequisite"));
+        }
+    }
+    Ok(())
+}
+
+/// The packages that `folder/package-lock.json` names, installed below it.
+pub fn npm_packages(folder: &Path) -> Result<(), String> {
+    node()?;
+    let lock = folder.join("package-lock.json");
+    let stamp = folder.join("node_modules/.package-lock.json");
+    let age = |path: &Path| path.metadata().and_then(|meta| meta.modified()).ok();
+    if age(&stamp).is_some_and(|installed| age(&lock).is_some_and(|wanted| wanted <= installed)) {
+        return Ok(());
+    }
+    let mut npm = run::command("npm");
+    npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(folder);
+    println!("    {}", run::spelled(&npm));
+    run::output(npm).map(drop)
+}
+
+/// A Chromium to drive, installed from the distribution's packages where this user may do that.
+pub fn chromium() -> Result<PathBuf, String> {
+    if let Some(found) = find_chromium() {
+        return Ok(found);
+    }
+    apt_install("chromium")?;
+    find_chromium().ok_or_else(|| "chromium was installed but is not on the path".to_owned())
+}
+
+fn find_chromium() -> Option<PathBuf> {
+    ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(on_path)
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    let paths = std::env::var_os("PATH")?;
+    std::env::split_paths(&paths).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+fn apt_install(package: &str) -> Result<(), String> {
+    let by_hand = format!("{package} is not installed (Debian: `apt-get install {package}`)");
+    let is_root = run::output({
+        let mut id = run::command("id");
+        id.arg("-u");
+        id
+    })
+    .is_ok_and(|user| user.trim() == "0");
+    if on_path("apt-get").is_none() || !is_root {
+        return Err(by_hand);
+    }
+    let install = || {
+        let mut apt = run::command("apt-get");
+        apt.args(["install", "--yes", "--no-install-recommends", package]);
+        apt.env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null());
+        println!("    {}", run::spelled(&apt));
+        run::output(apt)
+    };
+    if install().is_ok() {
+        return Ok(());
+    }
+    // An old or missing package list is the usual reason.
+    let mut update = run::command("apt-get");
+    update.arg("update");
+    run::output(update).and_then(|_| install()).map(drop).map_err(|error| format!("{by_hand}; it was tried: {error}"))
+}
