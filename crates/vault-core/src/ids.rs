@@ -80,6 +80,10 @@ id! {
     GrantId;
     /// A playback session.
     SessionId;
+    /// A keyring: the file (or token, or service) that holds a vault's root keys.
+    KeyringId;
+    /// A resume key: one a day.
+    ResumeKeyId;
 }
 
 impl CollectionId {

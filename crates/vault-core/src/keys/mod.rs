@@ -1,1 +1,25 @@
-//! To be filled in.
+//! Keys: the hierarchy, how one key comes from another, how keys are wrapped, and how long they live.
+//!
+//! ```text
+//! root key, epoch e            in the keyring            [keyring]
+//!  ├─ log seed                 wrapped by the root       [wrap]
+//!  └─ KEK, collection, version wrapped by the root       [wrap]
+//!      ├─ record key           wrapped by the KEK        [wrap], while uploading [upload]
+//!      │   ├─ object key       derived                   [derive]
+//!      │   └─ field key        derived                   [derive], seals [field]
+//!      ├─ staff audit key      wrapped by the KEK        [wrap], seals [field]
+//!      └─ subject key          wrapped by the KEK        [wrap], makes pseudonyms [derive]
+//! ```
+//!
+//! [keyring]: keyring
+//! [wrap]: wrap
+//! [upload]: upload
+//! [derive]: derive
+//! [field]: field
+
+mod committing;
+pub mod derive;
+pub mod field;
+pub mod hierarchy;
+pub mod upload;
+pub mod wrap;
