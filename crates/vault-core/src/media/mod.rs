@@ -3,5 +3,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`floe`] | the cipher, exactly as specified |
+//! | [`layout`] | offsets: plaintext range → segments → ciphertext → parts |
 
 pub mod floe;
+pub mod layout;
