@@ -16,6 +16,7 @@
 
 mod engine;
 pub mod leases;
+pub mod row;
 mod schema;
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
--- Records. `wrap` is the record key under KEK `kek_version`; deleting it erases the record.
+-- Records. `state`: available, restricted, erased. `wrap` is the record key under KEK `kek_version`; deleting it erases the record.
 -- Everything about the data subject is sealed under the record's field key.
 CREATE TABLE records (
   id            TEXT NOT NULL PRIMARY KEY,
@@ -12,13 +12,16 @@ CREATE TABLE records (
   purposes      TEXT NOT NULL,
   consent_expires_at BIGINT,
   notice_sha256 BLOB NOT NULL,
+  media         TEXT NOT NULL,
+  content_type  TEXT NOT NULL,
+  size          BIGINT NOT NULL,
   received_at   BIGINT NOT NULL,
   retain_until  BIGINT
 );
 CREATE INDEX records_page ON records (collection_id, id);
 CREATE INDEX records_version ON records (collection_id, kek_version, id);
 
--- Encrypted blobs of a record.
+-- Encrypted blobs of a record. `kind`: original.
 CREATE TABLE objects (
   id           TEXT NOT NULL PRIMARY KEY,
   record_id    TEXT NOT NULL REFERENCES records (id),
@@ -31,15 +34,16 @@ CREATE TABLE objects (
 );
 CREATE INDEX objects_record ON objects (record_id);
 
--- Immutable parts of an object's ciphertext. `tags`: the 16-byte tags of its segments, in order.
+-- Immutable parts of an object's ciphertext (docs/format.md §3). `tags`: the 16-byte tags of the segments that end in
+-- the part, in order; `first_segment` the index of the first of them.
 CREATE TABLE parts (
-  object_id TEXT NOT NULL,
-  seq       BIGINT NOT NULL,
-  name      TEXT NOT NULL UNIQUE,
-  start     BIGINT NOT NULL,
-  length    BIGINT NOT NULL,
-  tags      BLOB NOT NULL,
-  PRIMARY KEY (object_id, seq)
+  object_id     TEXT NOT NULL,
+  start         BIGINT NOT NULL,
+  length        BIGINT NOT NULL,
+  name          TEXT NOT NULL UNIQUE,
+  first_segment BIGINT NOT NULL,
+  tags          BLOB NOT NULL,
+  PRIMARY KEY (object_id, start)
 );
 
 -- Names written to the object store before the PUT, forgotten when the part is registered.

@@ -1,4 +1,5 @@
 -- Uploads under way and, for a while, those ended. The URL's secret is stored only as its SHA-256.
+-- `state`: open, complete, rejected, expired, terminated. `wrap`, `tail`, `details`, `consent` are gone once it is not open.
 CREATE TABLE uploads (
   id            TEXT NOT NULL PRIMARY KEY,
   secret_hash   BLOB NOT NULL UNIQUE,
@@ -13,9 +14,10 @@ CREATE TABLE uploads (
   fence         BIGINT NOT NULL,
   resume_key    TEXT,
   wrap          BLOB,
-  header        BLOB,
+  header        BLOB NOT NULL,
   segment_length BIGINT NOT NULL,
   tail          BLOB,
+  tail_fence    BIGINT NOT NULL,
   details       BLOB,
   consent       BLOB,
   purposes      TEXT NOT NULL,
@@ -27,3 +29,4 @@ CREATE TABLE uploads (
 );
 CREATE INDEX uploads_expiry ON uploads (state, expires_at);
 CREATE INDEX uploads_resume_key ON uploads (resume_key);
+CREATE INDEX uploads_person ON uploads (person_id, state);
