@@ -58,6 +58,11 @@ impl FloeKey {
         key
     }
 
+    /// The same bytes in a slot of their own: for keys that come out of the vault's hierarchy.
+    pub(crate) fn copy_of(secret: &Secret<32>) -> Self {
+        Self(Secret::fill(|bytes| bytes.copy_from_slice(secret.expose())))
+    }
+
     fn bytes(&self) -> &[u8; 32] {
         self.0.expose()
     }

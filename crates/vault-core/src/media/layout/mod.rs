@@ -24,16 +24,24 @@ impl SegmentLength {
     /// Plaintext bytes in a segment.
     #[must_use]
     pub const fn plaintext(self) -> u64 {
+        self.plaintext_u32() as u64
+    }
+
+    pub(super) const fn plaintext_u32(self) -> u32 {
         match self {
             Self::Voice => 64 * 1024,
             Self::Video => 256 * 1024,
         }
     }
 
+    pub(super) const fn encrypted_u32(self) -> u32 {
+        self.plaintext_u32() + OVERHEAD as u32
+    }
+
     /// Bytes of an encrypted segment.
     #[must_use]
     pub const fn encrypted(self) -> u64 {
-        self.plaintext() + OVERHEAD as u64
+        self.encrypted_u32() as u64
     }
 
     /// From the number of plaintext bytes, as the database and the associated data hold it.
