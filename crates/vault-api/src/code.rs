@@ -177,6 +177,8 @@ codes! {
         "Read its state.";
     SessionEnded, "session_ended", 410, "The playback session has ended",
         "Open another.";
+    PreconditionFailed, "precondition_failed", 412, "If-Match names another representation",
+        "Read the ETag and decide again.";
     RangeNotSatisfiable, "range_not_satisfiable", 416, "No part of the range lies in the recording",
         "Content-Range names the length.";
     IntegrityFailure, "integrity_failure", 500, "What is stored is damaged or has been tampered with",

@@ -5,7 +5,9 @@ mod layers;
 pub mod listen;
 pub mod openapi;
 mod pages;
+pub mod precondition;
 pub mod problem;
+pub mod range;
 pub mod routes;
 
 use std::sync::Arc;
