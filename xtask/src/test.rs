@@ -109,7 +109,7 @@ fn node_clients() -> Outcome {
     node.current_dir(&folder).args(["--test", "--test-reporter=tap"]);
     match tools::chromium() {
         Ok(program) => {
-            node.env("FEEDBACK_VAULT_TEST_CHROMIUM", program);
+            node.env("VAULT_TESTS_CHROMIUM", program);
         }
         Err(reason) => println!("NOT RUN the browser checks among them: {reason}"),
     }
