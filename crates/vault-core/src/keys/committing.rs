@@ -111,7 +111,7 @@ mod tests {
     use hmac::{Hmac, Mac};
 
     fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-        let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key).unwrap();
+        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key).unwrap();
         for part in parts {
             mac.update(part);
         }

@@ -21,5 +21,7 @@ mod committing;
 pub mod derive;
 pub mod field;
 pub mod hierarchy;
+pub mod keyring;
+pub mod lifecycle;
 pub mod upload;
 pub mod wrap;
