@@ -3,10 +3,14 @@
 //! | command | does |
 //! | --- | --- |
 //! | `cargo xtask test` | every check there is, with a table of what ran, what failed and what could not run |
+//! | `cargo xtask demo` | the main job, from upload to offline audit verification, on a throw-away vault |
+//! | `cargo xtask bench` | the benchmarks by name |
 
 // A command-line tool for developers: standard output is where it answers.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod bench;
+mod demo;
 mod layering;
 mod licences;
 mod run;
@@ -30,11 +34,17 @@ struct Arguments {
 enum Task {
     /// Run every check, or only the named steps
     Test(test::Options),
+    /// Take a real recording through upload, access request, approval, playback and audit verification
+    Demo(demo::Options),
+    /// Run benchmarks, all of them or by name
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Test(options) => test::main(&options),
+        Task::Demo(options) => demo::main(&options),
+        Task::Bench(options) => bench::main(&options),
     };
     match done {
         Ok(code) => code,

@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use crate::run::{self, Outcome, Report};
-use crate::{layering, licences, tidy, tools};
+use crate::{demo, layering, licences, tidy, tools};
 
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -30,6 +30,7 @@ const STEPS: &[(&str, Step)] = &[
     ("doc-tests", doc_tests),
     ("rustdoc", rustdoc),
     ("node-clients", node_clients),
+    ("demo", demonstration),
 ];
 
 /// Runs the steps and prints the table.
@@ -114,6 +115,14 @@ fn node_clients() -> Outcome {
         Err(reason) => println!("NOT RUN the browser checks among them: {reason}"),
     }
     counted(node, tap_counts)
+}
+
+/// The demonstration checks every sentence that it prints; here on the debug-built programs.
+fn demonstration() -> Outcome {
+    match demo::main(&demo::Options { keep: false, debug: true }) {
+        Ok(_) => Outcome::Passed(1),
+        Err(error) => Outcome::failed(error),
+    }
 }
 
 /// Runs a test runner and adds up what it says about itself. A runner that ran nothing has failed.
