@@ -4,6 +4,7 @@ use core::fmt;
 
 use crate::audit::merkle::Hash;
 use crate::audit::note::{InvalidKey, NoteError, NoteSigner, VerifierKey};
+use crate::keys::hierarchy::LogSeed;
 
 /// A tree head, not signed and not to be believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +57,8 @@ impl Checkpoint {
 
 /// A number in decimal without sign or leading zeroes.
 pub(crate) fn decimal(text: &str) -> Option<u64> {
-    let canonical = !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    let canonical =
+        !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     if canonical { text.parse().ok() } else { None }
 }
 
@@ -115,9 +117,9 @@ impl VerifierKey {
 pub struct CheckpointSigner(NoteSigner);
 
 impl CheckpointSigner {
-    /// The signer of the log `origin` with this Ed25519 seed.
-    pub(crate) fn from_seed(origin: &str, seed: &[u8; 32]) -> Result<Self, InvalidKey> {
-        NoteSigner::new(origin, seed).map(Self)
+    /// The signer of the log `origin`.
+    pub fn new(origin: &str, seed: &LogSeed) -> Result<Self, InvalidKey> {
+        NoteSigner::new(origin, seed.signing_key()).map(Self)
     }
 
     /// The public half, for auditors.
@@ -145,20 +147,24 @@ impl fmt::Debug for CheckpointSigner {
 mod tests {
     use super::*;
 
+    fn signer(origin: &str, seed: &LogSeed) -> CheckpointSigner {
+        CheckpointSigner::new(origin, seed).expect("a valid origin")
+    }
+
     #[test]
     fn a_signed_checkpoint_verifies_under_its_key_and_no_other() {
-        let signer = CheckpointSigner::from_seed("log.example/v", &[1; 32]).expect("a name");
-        let signed = signer.sign(3, Hash::leaf(b"x"));
-        assert_eq!(signer.verifier().verify_checkpoint(signed.note()).as_ref(), Ok(&signed));
-        for (name, seed) in [("log.example/v", [2; 32]), ("log.example/w", [1; 32])] {
-            let other = CheckpointSigner::from_seed(name, &seed).expect("a name");
+        let seed = LogSeed::generate();
+        let signer_v = signer("log.example/v", &seed);
+        let signed = signer_v.sign(3, Hash::leaf(b"x"));
+        assert_eq!(signer_v.verifier().verify_checkpoint(signed.note()).as_ref(), Ok(&signed));
+        for other in [signer("log.example/v", &LogSeed::generate()), signer("log.example/w", &seed)] {
             assert_eq!(other.verifier().verify_checkpoint(signed.note()), Err(NoteError::UnknownKey.into()));
         }
     }
 
     #[test]
     fn a_note_of_the_same_key_about_another_log_is_refused() {
-        let signer = NoteSigner::new("log.example/v", &[1; 32]).expect("a name");
+        let signer = signer("log.example/v", &LogSeed::generate()).0;
         let other = Checkpoint { origin: "log.example/w".into(), size: 1, root: Hash::leaf(b"x") };
         let note = signer.sign(&other.to_string());
         assert_eq!(signer.verifier().verify_checkpoint(&note), Err(CheckpointError::WrongOrigin));

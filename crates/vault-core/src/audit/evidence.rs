@@ -143,12 +143,13 @@ pub mod testing {
     use crate::audit::checkpoint::CheckpointSigner;
     use crate::audit::entry::{EntryKind, Prepared};
     use crate::audit::merkle::Hash;
+    use crate::keys::hierarchy::LogSeed;
 
     /// Commits `prepared` as the only entry of a log that nobody keeps.
     pub fn recorded<E: EntryKind>(prepared: Prepared<E>) -> Result<Recorded<E>, EvidenceError> {
         let (entry, _, openings) = prepared.into_parts();
         let root = Hash::leaf(&entry);
-        let checkpoint = CheckpointSigner::from_seed("log.test", &[1; 32]).expect("a valid name").sign(1, root);
+        let checkpoint = CheckpointSigner::new("log.test", &LogSeed::generate()).expect("a valid name").sign(1, root);
         Recorded::prove(&entry, 0, &[], &checkpoint, openings)
     }
 }

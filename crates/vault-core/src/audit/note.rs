@@ -118,12 +118,11 @@ pub(super) struct NoteSigner {
 }
 
 impl NoteSigner {
-    /// The signer with this name and seed.
-    pub(super) fn new(name: &str, seed: &[u8; 32]) -> Result<Self, InvalidKey> {
+    /// The signer with this name and key.
+    pub(super) fn new(name: &str, key: SigningKey) -> Result<Self, InvalidKey> {
         if !is_key_name(name) {
             return Err(InvalidKey);
         }
-        let key = SigningKey::from_bytes(seed);
         let public = key.verifying_key();
         let verifier = VerifierKey { name: name.to_owned(), id: key_id(name, public.as_bytes()), key: public };
         Ok(Self { verifier, key })
@@ -185,7 +184,7 @@ mod tests {
     const NOTE: &str = "This is an example message.\n\n\u{2014} example.com/foo Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=\n";
 
     fn signer(name: &str) -> NoteSigner {
-        NoteSigner::new(name, &[7; 32]).expect("a valid name")
+        NoteSigner::new(name, SigningKey::from_bytes(&[7; 32])).expect("a valid name")
     }
 
     #[test]
@@ -286,7 +285,7 @@ mod tests {
             assert_eq!(bad.parse::<VerifierKey>(), Err(InvalidKey), "{bad}");
         }
         for name in ["", "a b", "a+b", "a\u{a0}b", "a\nb"] {
-            assert!(NoteSigner::new(name, &[1; 32]).is_err(), "{name:?}");
+            assert!(NoteSigner::new(name, SigningKey::from_bytes(&[1; 32])).is_err(), "{name:?}");
         }
     }
 }

@@ -13,6 +13,8 @@ use zeroize::Zeroizing;
 
 use crate::framing::framed;
 use crate::ids::{CollectionId, RecordId};
+use crate::keys::field::{FieldContext, FieldSealer};
+use crate::keys::hierarchy::{FieldKey, StaffAuditKey};
 
 /// Label of the commitment's frame.
 const COMMITMENT_LABEL: &str = "feedback-vault/v1/audit-slot";
@@ -105,7 +107,13 @@ impl Commitment {
     /// The commitment to `value` in `slot` under `salt`.
     #[must_use]
     pub fn to(slot: SlotName, salt: &[u8; SALT_LEN], value: &str) -> Self {
-        Self(Sha256::digest(Zeroizing::new(framed(COMMITMENT_LABEL, &[slot.as_str().as_bytes(), salt, value.as_bytes()])).as_slice()).into())
+        Self(
+            Sha256::digest(
+                Zeroizing::new(framed(COMMITMENT_LABEL, &[slot.as_str().as_bytes(), salt, value.as_bytes()]))
+                    .as_slice(),
+            )
+            .into(),
+        )
     }
 
     /// From its bytes.
@@ -118,6 +126,13 @@ impl Commitment {
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    fn halves(&self) -> [&[u8; 16]; 2] {
+        match self.0.as_chunks::<16>().0 {
+            [first, second] => [first, second],
+            _ => unreachable!("32 bytes are two times 16"),
+        }
     }
 }
 
@@ -225,22 +240,20 @@ impl fmt::Debug for Opening {
 #[error("the opening cannot be decrypted")]
 pub struct Unopenable;
 
-/// A key that seals openings: a record's field key or a staff audit key.
-pub trait OpeningKey {
-    /// Seals `plaintext` in the place named by slot and commitment.
-    fn seal_opening(&self, slot: SlotName, commitment: &Commitment, plaintext: &[u8]) -> Vec<u8>;
-
-    /// Opens what [`Self::seal_opening`] made for the same place.
-    fn open_opening(&self, slot: SlotName, commitment: &Commitment, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Unopenable>;
+/// Where an opening lies among the sealed fields (`docs/format.md` §6). The row is half of the
+/// commitment: the opening has no index yet when it is sealed, and a commitment is unique.
+fn context(slot: SlotName, commitment: &Commitment) -> FieldContext<'_> {
+    let [row, _] = commitment.halves();
+    FieldContext { table: "audit_openings", row, column: slot.as_str() }
 }
 
 /// The keys an entry's openings are sealed under.
 #[derive(Clone, Copy)]
 pub struct OpeningKeys<'a> {
     /// The staff audit key of the entry's collection.
-    pub staff: &'a dyn OpeningKey,
+    pub staff: &'a StaffAuditKey,
     /// The record the entry is about and its field key.
-    pub record: Option<(RecordId, &'a dyn OpeningKey)>,
+    pub record: Option<(RecordId, &'a FieldKey)>,
 }
 
 /// An opening as it is stored beside the log.
@@ -259,15 +272,15 @@ pub struct SealedOpening {
 impl SealedOpening {
     /// Seals `opening` under `key`.
     #[must_use]
-    pub fn seal(opening: &Opening, under: KeptUnder, key: &dyn OpeningKey) -> Self {
+    pub fn seal(opening: &Opening, under: KeptUnder, key: &dyn FieldSealer) -> Self {
         let commitment = opening.commitment();
-        let sealed = key.seal_opening(opening.slot, &commitment, &opening.to_bytes());
+        let sealed = key.seal(context(opening.slot, &commitment), &opening.to_bytes());
         Self { slot: opening.slot, under, commitment, sealed }
     }
 
     /// Opens it and checks it against its commitment.
-    pub fn open(&self, key: &dyn OpeningKey) -> Result<Opening, Unopenable> {
-        let bytes = key.open_opening(self.slot, &self.commitment, &self.sealed)?;
+    pub fn open(&self, key: &dyn FieldSealer) -> Result<Opening, Unopenable> {
+        let bytes = key.open(context(self.slot, &self.commitment), &self.sealed).map_err(|_| Unopenable)?;
         let opening = Opening::from_bytes(self.slot, &bytes).map_err(|_| Unopenable)?;
         if opening.opens(&self.commitment) { Ok(opening) } else { Err(Unopenable) }
     }
@@ -287,7 +300,8 @@ mod tests {
 
     #[test]
     fn a_commitment_hides_behind_a_fresh_salt_and_opens_only_its_value() {
-        let (one, two) = (Opening::fresh(SlotName::Reason, "why".into()), Opening::fresh(SlotName::Reason, "why".into()));
+        let (one, two) =
+            (Opening::fresh(SlotName::Reason, "why".into()), Opening::fresh(SlotName::Reason, "why".into()));
         assert_ne!(one.commitment(), two.commitment());
         assert!(one.opens(&one.commitment()) && !one.opens(&two.commitment()));
         let other_slot = Opening::from_parts(SlotName::Comment, *one.salt(), "why".into());
@@ -303,5 +317,17 @@ mod tests {
         assert_eq!((back.value(), back.commitment()), ("0199", opening.commitment()));
         assert!(Opening::from_bytes(SlotName::Staff, &[0; 31]).is_err());
         assert!(Opening::from_bytes(SlotName::Staff, &[0xff; 33]).is_err());
+    }
+
+    #[test]
+    fn p1_a_sealed_opening_opens_under_its_key_for_its_commitment_only() {
+        let key = StaffAuditKey::generate();
+        let opening = Opening::fresh(SlotName::Reason, "why".into());
+        let sealed = SealedOpening::seal(&opening, KeptUnder::Staff(CollectionId::VAULT), &key);
+        assert_eq!(sealed.open(&key).expect("opens").value(), "why");
+        assert_eq!(sealed.open(&StaffAuditKey::generate()).unwrap_err(), Unopenable);
+        let other = Opening::fresh(SlotName::Reason, "why".into()).commitment();
+        assert!(SealedOpening { commitment: other, ..sealed.clone() }.open(&key).is_err());
+        assert!(SealedOpening { slot: SlotName::Comment, ..sealed }.open(&key).is_err());
     }
 }

@@ -14,7 +14,7 @@ use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::hierarchy::{FieldKey, ObjectKey, RecordKey, ResumeKey, StreamKey, SubjectKey, TailKey};
+use super::hierarchy::{FieldKey, LogSeed, ObjectKey, RecordKey, ResumeKey, StreamKey, SubjectKey, TailKey};
 use super::upload::UploadSecret;
 use crate::framing::framed;
 use crate::ids::{ObjectId, UploadId};
@@ -70,6 +70,13 @@ impl SubjectKey {
             Ok(mac) => mac.chain_update(framed(SUBJECT, &[external_id.as_bytes()])).finalize().into_bytes().into(),
             Err(_) => unreachable!("HMAC takes keys of any length"),
         }
+    }
+}
+
+impl LogSeed {
+    /// The key that signs checkpoints. `ed25519-dalek` wipes it when it is dropped.
+    pub(crate) fn signing_key(&self) -> ed25519_dalek::SigningKey {
+        ed25519_dalek::SigningKey::from_bytes(self.secret().expose())
     }
 }
 

@@ -10,7 +10,9 @@ use serde::Serialize;
 
 use super::parse::is_data_name;
 use super::{Decision, EntryKind, MAX_ENTRY, VERSION, Value};
-use crate::audit::slot::{Commitment, KeptUnder, MAX_VALUE, Opening, OpeningKeys, OpeningUnder, SealedOpening, SlotName};
+use crate::audit::slot::{
+    Commitment, KeptUnder, MAX_VALUE, Opening, OpeningKeys, OpeningUnder, SealedOpening, SlotName,
+};
 use crate::ids::CollectionId;
 use crate::time::Timestamp;
 
