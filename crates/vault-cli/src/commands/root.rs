@@ -1,0 +1,41 @@
+//! `root rotate|status`.
+
+use clap::Subcommand;
+use vault_api::keys::{RootStatus, RotateKeys};
+
+use crate::commands::Context;
+use crate::error::Failure;
+use crate::output::{Report, Table, clean, wire_name};
+
+/// What to do with the root key.
+#[derive(Debug, Subcommand)]
+pub enum RootCommand {
+    /// Begin a new root epoch and move what the root wraps to it
+    Rotate {
+        /// Why; kept in the audit log
+        #[arg(long)]
+        reason: String,
+    },
+    /// Show custody and root epochs
+    Status,
+}
+
+/// Runs a command.
+pub fn run(context: &Context<'_>, command: &RootCommand) -> Result<Report, Failure> {
+    let client = context.client()?;
+    let status: RootStatus = match command {
+        RootCommand::Rotate { reason } => client.post("/v1/root/rotate", &RotateKeys { reason: reason.clone() })?,
+        RootCommand::Status => client.get("/v1/root", &())?,
+    };
+    let mut table = Table::new(["epoch", "state", "wraps", "since"]);
+    for epoch in &status.epochs {
+        table.row([
+            epoch.epoch.to_string(),
+            wire_name(&epoch.state),
+            epoch.wrapped.to_string(),
+            epoch.created_at.clone(),
+        ]);
+    }
+    let text = format!("custody: {}\n{}", clean(&status.custody), table.render());
+    Ok(Report::new(&status, text))
+}
