@@ -66,6 +66,10 @@ kinds! {
     LogStarted = "log.started";
     /// A person or machine was entered.
     PersonAdded = "person.added";
+    /// A person or machine was disabled: no token of theirs works any more.
+    PersonDisabled = "person.disabled";
+    /// A role was proposed that a second administrator has to confirm.
+    RoleProposed = "role.proposed";
     /// A role was given to a person.
     RoleGranted = "role.granted";
     /// A role was taken from a person.
