@@ -1,3 +1,4 @@
 //! What a user does, one file for each: the decisions and the order of acts.
 
 pub mod error;
+pub mod restrict;

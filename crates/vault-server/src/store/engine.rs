@@ -56,6 +56,7 @@ impl Engine {
                 include_str!("schema/sqlite/records.sql"),
                 include_str!("schema/sqlite/uploads.sql"),
                 include_str!("schema/sqlite/access.sql"),
+                include_str!("schema/sqlite/playback.sql"),
                 include_str!("schema/sqlite/log.sql"),
             ],
         }

@@ -16,6 +16,7 @@
 
 mod engine;
 pub mod leases;
+pub mod restrictions;
 pub mod row;
 mod schema;
 

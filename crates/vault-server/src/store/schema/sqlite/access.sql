@@ -27,30 +27,3 @@ CREATE TABLE grants (
   expires_at BIGINT NOT NULL,
   revoked_at BIGINT
 );
-
--- Playback sessions; closed by the requester, by expiry, or by the reaper.
-CREATE TABLE sessions (
-  id             TEXT NOT NULL PRIMARY KEY,
-  request_id     TEXT NOT NULL REFERENCES access_requests (id),
-  grant_id       TEXT NOT NULL REFERENCES grants (id),
-  record_id      TEXT NOT NULL,
-  object_id      TEXT NOT NULL,
-  person_id      TEXT NOT NULL,
-  representation TEXT NOT NULL,
-  node           TEXT NOT NULL,
-  created_at     BIGINT NOT NULL,
-  expires_at     BIGINT NOT NULL,
-  closed_at      BIGINT
-);
-CREATE INDEX sessions_open ON sessions (closed_at, expires_at);
-CREATE INDEX sessions_grant ON sessions (grant_id, created_at);
-
--- Restrictions in force: acts that take something away. Ids only.
-CREATE TABLE restrictions (
-  counter   BIGINT NOT NULL PRIMARY KEY,
-  kind      TEXT NOT NULL,
-  target    TEXT NOT NULL,
-  imposed_at BIGINT NOT NULL,
-  lifted_at BIGINT,
-  journalled BIGINT NOT NULL
-);
