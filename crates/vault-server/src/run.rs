@@ -3,12 +3,13 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use crate::http;
 use crate::state::Vault;
+use crate::{http, jobs};
 
 /// Serves both listeners until SIGTERM or SIGINT, then drains. The listeners are bound by the caller, so that
 /// `dev` knows its ports before it writes them down.
 pub async fn serve(vault: Arc<Vault>, public: TcpListener, admin: TcpListener) -> std::io::Result<()> {
+    let mut jobs = jobs::start(&vault);
     let stopping = vault.stopping.clone();
     let signals = tokio::spawn(async move {
         if let Err(e) = stop_signal().await {
@@ -26,6 +27,8 @@ pub async fn serve(vault: Arc<Vault>, public: TcpListener, admin: TcpListener) -
     );
     signals.abort();
     vault.stopping.cancel();
+    vault.closing.cancel();
+    while jobs.join_next().await.is_some() {}
     vault.close().await;
     outcome.map(|_| ())
 }

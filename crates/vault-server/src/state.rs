@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use vault_core::time::Clock;
 
 use crate::app::error::Failure;
+use crate::app::restrict::Restrictions;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::objects::Objects;
@@ -23,8 +24,12 @@ pub struct Vault {
     pub store: Store,
     /// Bytes of media, of the published log and of the journal.
     pub objects: Objects,
-    /// Cancelled when the node is to stop: jobs end, no new request is taken.
+    /// What has been taken away, asked before anything is served.
+    pub restrictions: Restrictions,
+    /// Cancelled when the node is to stop: no new request is taken, running ones may end.
     pub stopping: CancellationToken,
+    /// Cancelled when every request is answered: jobs end.
+    pub closing: CancellationToken,
 }
 
 impl Vault {
@@ -33,16 +38,30 @@ impl Vault {
         let metrics = Arc::new(Metrics::new());
         let store = Store::open(&config.database_url(), Arc::clone(&metrics)).await?;
         let objects = Objects::local(&config.objects_path())?;
-        Ok(Arc::new(Self { config, clock, metrics, store, objects, stopping: CancellationToken::new() }))
+        let restrictions = Restrictions::new(store.clone(), objects.clone());
+        let replayed = restrictions.load().await?;
+        if replayed.restored > 0 {
+            tracing::warn!(replayed.restored, "the database is an older copy: restrictions entered from the journal");
+        }
+        if replayed.lost > 0 {
+            tracing::error!(replayed.lost, "restrictions are missing from the journal: nobody can tell what they were");
+        }
+        let (stopping, closing) = (CancellationToken::new(), CancellationToken::new());
+        Ok(Arc::new(Self { config, clock, metrics, store, objects, restrictions, stopping, closing }))
     }
 
     /// What has to stand before this node serves, by name.
     pub async fn checks(&self) -> Vec<(&'static str, bool)> {
-        vec![("database", self.store.ping().await.is_ok()), ("running", !self.stopping.is_cancelled())]
+        vec![
+            ("database", self.store.ping().await.is_ok()),
+            ("restrictions", self.restrictions.is_fresh()),
+            ("running", !self.stopping.is_cancelled()),
+        ]
     }
 
     /// Ends what is open, in order; called once every request is answered.
     pub async fn close(&self) {
+        self.closing.cancel();
         self.store.close().await;
     }
 }

@@ -1,1 +1,16 @@
 //! Work without a caller: collecting garbage, expiring uploads, closing dead sessions.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use crate::state::Vault;
+
+/// Starts this node's jobs. They end when the vault closes: while running requests end, restrictions are still learnt of.
+#[must_use = "dropped, the set ends its jobs"]
+pub fn start(vault: &Arc<Vault>) -> JoinSet<()> {
+    let mut jobs = JoinSet::new();
+    jobs.spawn(vault.restrictions.clone().poll_until(vault.closing.clone()));
+    jobs.spawn(vault.restrictions.clone().journal_until(Arc::clone(&vault.clock), vault.closing.clone()));
+    jobs
+}
