@@ -1,1 +1,10 @@
-//! To be filled in.
+//! Privacy: risk tiers and their countermeasures, lawful bases, consent, retention, the policy of a collection.
+//!
+//! Software states facts and applies rules; whether a basis is the right one is for counsel.
+
+pub mod basis;
+pub mod consent;
+pub mod policy;
+pub mod readiness;
+pub mod retention;
+pub mod tier;
