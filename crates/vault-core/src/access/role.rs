@@ -303,7 +303,9 @@ mod tests {
 
     #[test]
     fn every_role_that_plays_approves_or_holds_keys_needs_two_to_give() {
-        for action in [Action::PlaybackOpen, Action::AccessDecide, Action::KeyRotate, Action::KeyDestroy, Action::RoleConfirm] {
+        for action in
+            [Action::PlaybackOpen, Action::AccessDecide, Action::KeyRotate, Action::KeyDestroy, Action::RoleConfirm]
+        {
             for role in action.roles() {
                 assert!(role.needs_second_person(), "{role} {action}");
             }

@@ -82,7 +82,11 @@ impl Consent {
 }
 
 /// What an upload must bring: parses and checks `consent`, or says that none is needed.
-pub fn at_upload(policy: &CollectionPolicy, consent: Option<&[u8]>, now: Timestamp) -> Result<Option<Consent>, ConsentError> {
+pub fn at_upload(
+    policy: &CollectionPolicy,
+    consent: Option<&[u8]>,
+    now: Timestamp,
+) -> Result<Option<Consent>, ConsentError> {
     match consent {
         Some(text) => {
             let consent = Consent::parse(text)?;

@@ -62,7 +62,11 @@ fn granted(change: impl FnOnce(&mut GrantTerms)) -> Grant {
     Grant::for_test(terms)
 }
 
-fn try_play(caller: &Caller, grant: &Grant, change: impl FnOnce(&mut RecordFacts, &mut Ask<'_>)) -> Result<PlayTerms, Denial> {
+fn try_play(
+    caller: &Caller,
+    grant: &Grant,
+    change: impl FnOnce(&mut RecordFacts, &mut Ask<'_>),
+) -> Result<PlayTerms, Denial> {
     let policy = very_high();
     let mut record = facts(1);
     let blank = facts(1);
@@ -79,7 +83,8 @@ fn an_approved_analyst_plays_until_the_first_end() {
     let soon = NOW.plus(Duration::from_secs(5));
     let terms = try_play(&caller(1, &[Role::Analyst]), &granted(|g| g.expires_at = soon), |_, _| ()).unwrap();
     assert_eq!(terms.ends_at, soon);
-    let terms = try_play(&caller(1, &[Role::Analyst]), &granted(|_| ()), |r, _| r.consent_expires_at = Some(soon)).unwrap();
+    let terms =
+        try_play(&caller(1, &[Role::Analyst]), &granted(|_| ()), |r, _| r.consent_expires_at = Some(soon)).unwrap();
     assert_eq!(terms.ends_at, soon);
 }
 
@@ -111,10 +116,18 @@ fn p5_every_missing_piece_refuses_a_playback() {
             Denial::GrantNotCovering,
             try_play(&analyst, &granted(|g| g.scope = Scope::Record(facts(2).id)), |_, _| ()),
         ),
-        ("another collection", Denial::GrantNotCovering, try_play(&analyst, &granted(|_| ()), |r, _| r.collection = THERE)),
+        (
+            "another collection",
+            Denial::GrantNotCovering,
+            try_play(&analyst, &granted(|_| ()), |r, _| r.collection = THERE),
+        ),
         ("no export", Denial::GrantNotCovering, try_play(&analyst, &granted(|_| ()), |_, a| a.right = Right::Export)),
         ("not available", Denial::RecordNotAvailable, try_play(&analyst, &granted(|_| ()), |r, _| r.available = false)),
-        ("past retention", Denial::RecordNotAvailable, try_play(&analyst, &granted(|_| ()), |r, _| r.retain_until = Some(NOW))),
+        (
+            "past retention",
+            Denial::RecordNotAvailable,
+            try_play(&analyst, &granted(|_| ()), |r, _| r.retain_until = Some(NOW)),
+        ),
         (
             "a purpose since removed",
             Denial::PurposeNotAllowed,
@@ -221,6 +234,9 @@ fn p5_a_role_takes_two_administrators_neither_of_them_its_receiver() {
     assert_eq!(refused(&admin(1), terms(1, Some(1)), &[]), Denial::SelfApproval.into());
     assert_eq!(refused(&admin(3), terms(1, Some(2)), &[]), Denial::Forbidden.into());
     assert_eq!(refused(&caller(2, &[Role::Administrator]), terms(1, Some(2)), &[]), Denial::Forbidden.into());
-    assert_eq!(refused(&admin(2), terms(1, Some(2)), &[Role::KeyOfficer]), NotGivable::Conflict(Role::KeyOfficer).into());
+    assert_eq!(
+        refused(&admin(2), terms(1, Some(2)), &[Role::KeyOfficer]),
+        NotGivable::Conflict(Role::KeyOfficer).into()
+    );
     assert_eq!(refused(&admin(9), terms(1, Some(9)), &[]), NotGivable::ToOneself.into());
 }
