@@ -17,8 +17,10 @@
 mod engine;
 pub mod leases;
 pub mod restrictions;
+pub mod records;
 pub mod row;
 mod schema;
+pub mod uploads;
 
 use std::sync::Arc;
 use std::time::Instant;
