@@ -16,8 +16,8 @@
 
 mod engine;
 pub mod leases;
-pub mod restrictions;
 pub mod records;
+pub mod restrictions;
 pub mod row;
 mod schema;
 pub mod uploads;
