@@ -40,19 +40,19 @@ pub struct Global {
     #[arg(long, global = true)]
     pub json: bool,
     /// Address of the vault [default: the one of the last login]
-    #[arg(long, global = true, env = "FEEDBACK_VAULT_URL", value_name = "URL")]
+    #[arg(long, global = true, env = "FEEDBACK_VAULT_URL", hide_env_values = true, value_name = "URL")]
     pub url: Option<String>,
     /// File that holds the token; only its owner may be able to read it [default: the last login's]
-    #[arg(long, global = true, env = "FEEDBACK_VAULT_TOKEN_FILE", value_name = "FILE")]
+    #[arg(long, global = true, env = "FEEDBACK_VAULT_TOKEN_FILE", hide_env_values = true, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// Trust these certificates (PEM) instead of the system's
-    #[arg(long, global = true, env = "FEEDBACK_VAULT_CA_FILE", value_name = "FILE")]
+    #[arg(long, global = true, env = "FEEDBACK_VAULT_CA_FILE", hide_env_values = true, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
     /// Send the token over plain HTTP to another machine
     #[arg(long, global = true)]
     pub allow_plain_http: bool,
     /// Where configuration is kept [default: ~/.config]
-    #[arg(long, global = true, env = "XDG_CONFIG_HOME", value_name = "DIR", hide = true)]
+    #[arg(long, global = true, env = "XDG_CONFIG_HOME", hide_env_values = true, value_name = "DIR", hide = true)]
     pub config_home: Option<PathBuf>,
 }
 
