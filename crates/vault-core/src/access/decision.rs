@@ -9,9 +9,10 @@
 use core::time::Duration;
 
 use super::binding::{Binding, NotGivable, Terms as BindingTerms, compatible};
+use super::caller::Caller;
 use super::denial::Denial;
 use super::grant::Grant;
-use super::person::{Caller, Place};
+use super::person::Place;
 use super::request::{Request, State};
 use super::role::{Action, Role};
 use super::scope::{RecordFacts, Right, Rights};

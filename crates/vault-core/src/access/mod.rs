@@ -5,6 +5,7 @@
 //! audit log proves ([`crate::audit::evidence::Recorded`]), never on a database row alone.
 
 pub mod binding;
+pub mod caller;
 pub mod decision;
 pub mod denial;
 pub mod grant;
