@@ -1,1 +1,23 @@
-//! placeholder
+//! What the suites share: a vault as a child process, clients of its interface, searches of its disk.
+//!
+//! | module | what it gives |
+//! | --- | --- |
+//! | [`programs`] | `vault-server` and `vault-cli`, built once for a run |
+//! | [`vault`] | [`vault::Vault`]: `vault-server dev` in a directory of its own; killed, restarted, its log kept |
+//! | [`http`] | [`http::Caller`]: requests as a person; [`http::Answer`] |
+//! | [`tus`] | uploads, well-behaved or cut in the middle |
+//! | [`access`] | request, approve, open a session, play |
+//! | [`cli`] | `vault-cli` as a person, and offline |
+//! | [`canary`] | a search for secrets in every encoding that they could hide in |
+//! | [`fixtures`] | recordings, and a seeded source of chance |
+//!
+//! It is test code: what should not happen panics, with the answer that it got.
+
+pub mod access;
+pub mod canary;
+pub mod cli;
+pub mod fixtures;
+pub mod http;
+pub mod programs;
+pub mod tus;
+pub mod vault;

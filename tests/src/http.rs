@@ -1,0 +1,159 @@
+//! HTTP as a person, or as nobody.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use ureq::http::{HeaderMap, Request};
+
+/// The largest answer a suite expects: a recording of a few megabytes.
+const MAX_BODY: u64 = 64 << 20;
+
+/// An answer, whatever its status.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// A header's text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The body as JSON.
+    #[must_use]
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {self}"))
+    }
+
+    /// The body as one of the interface's types.
+    #[must_use]
+    #[track_caller]
+    pub fn read<T: serde::de::DeserializeOwned>(&self) -> T {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("not what was expected ({error}): {self}"))
+    }
+
+    /// A member of the body that is text.
+    #[must_use]
+    #[track_caller]
+    pub fn text(&self, member: &str) -> String {
+        self.json()[member].as_str().unwrap_or_else(|| panic!("no text `{member}`: {self}")).to_owned()
+    }
+
+    /// The `code` of a problem document; empty when there is none.
+    #[must_use]
+    pub fn code(&self) -> String {
+        let problem: Option<Value> = serde_json::from_slice(&self.body).ok();
+        problem.and_then(|p| p["code"].as_str().map(str::to_owned)).unwrap_or_default()
+    }
+
+    /// Panics unless the status is this one.
+    #[must_use]
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{self}");
+        self
+    }
+
+    /// Panics unless it is this refusal.
+    #[track_caller]
+    pub fn refused(&self, status: u16, code: &str) {
+        assert_eq!((self.status, self.code().as_str()), (status, code), "{self}");
+    }
+}
+
+impl core::fmt::Display for Answer {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let shown = &self.body[..self.body.len().min(600)];
+        write!(f, "status {}, {} bytes: {}", self.status, self.body.len(), String::from_utf8_lossy(shown))
+    }
+}
+
+/// Somebody who calls: an address, and a token if they have one.
+#[derive(Clone)]
+pub struct Caller {
+    agent: ureq::Agent,
+    base: String,
+    token: Option<String>,
+}
+
+impl Caller {
+    /// A caller of `base` (no trailing slash).
+    #[must_use]
+    pub fn new(base: &str, token: Option<&str>) -> Self {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .timeout_global(Some(Duration::from_secs(60)))
+            .build();
+        Self { agent: config.into(), base: base.to_owned(), token: token.map(str::to_owned) }
+    }
+
+    /// The address that is called.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The token, for suites that search for it or spoil it.
+    #[must_use]
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
+    /// One request; `None` when no answer came (the server is gone).
+    pub fn try_send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Answer> {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = if body.is_empty() && ["GET", "HEAD", "DELETE", "OPTIONS"].contains(&method) {
+            self.agent.run(request.body(()).expect("a request"))
+        } else {
+            let allowed =
+                self.agent.configure_request(request.body(body).expect("a request")).allow_non_standard_methods(true);
+            self.agent.run(allowed.build())
+        };
+        let (parts, mut body) = answer.ok()?.into_parts();
+        let body = body.with_config().limit(MAX_BODY).read_to_vec().ok()?;
+        Some(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
+    }
+
+    /// One request that is answered.
+    #[must_use]
+    #[track_caller]
+    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        self.try_send(method, path, headers, body).unwrap_or_else(|| panic!("no answer to {method} {path}"))
+    }
+
+    /// `GET`.
+    #[must_use]
+    #[track_caller]
+    pub fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], &[])
+    }
+
+    /// `POST` of JSON.
+    #[must_use]
+    #[track_caller]
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send("POST", path, &[("content-type", "application/json")], body.to_string().as_bytes())
+    }
+
+    /// `DELETE`.
+    #[must_use]
+    #[track_caller]
+    pub fn delete(&self, path: &str) -> Answer {
+        self.send("DELETE", path, &[], &[])
+    }
+}

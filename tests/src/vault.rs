@@ -1,0 +1,190 @@
+//! A vault as a child process.
+
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use vault_api::dev::DevFile;
+
+use crate::http::Caller;
+use crate::programs::program;
+
+/// argon2id is slow on purpose, and two cores may be shared by many tests.
+const READY: Duration = Duration::from_secs(120);
+/// SIGTERM drains; a drain that takes longer hangs.
+const DRAINED: Duration = Duration::from_secs(60);
+
+/// `vault-server dev` in a directory of its own. Dropped, it is killed and its directory deleted.
+pub struct Vault {
+    child: Option<Child>,
+    folder: TempDir,
+    arguments: Vec<String>,
+    /// What `dev.json` says; read again after each start.
+    pub dev: DevFile,
+}
+
+impl Vault {
+    /// A fresh vault, ready.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// A fresh vault with further arguments for `dev`.
+    #[must_use]
+    pub fn start_with(arguments: &[&str]) -> Self {
+        let folder = tempfile::Builder::new().prefix("vault-tests-").tempdir().expect("a directory");
+        let nothing = DevFile {
+            url: String::new(),
+            admin_url: String::new(),
+            collection: String::new(),
+            notice_sha256: String::new(),
+            log_public_key: String::new(),
+            tokens: std::collections::BTreeMap::new(),
+        };
+        let arguments = arguments.iter().map(|a| (*a).to_owned()).collect();
+        let mut vault = Self { child: None, folder, arguments, dev: nothing };
+        vault.launch();
+        vault
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Room for a suite's own files, outside the data directory.
+    #[must_use]
+    pub fn room(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The file that holds everything the server has said, over all its starts.
+    #[must_use]
+    pub fn log_path(&self) -> PathBuf {
+        self.folder.path().join("server.log")
+    }
+
+    /// What the server has said.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// Somebody of `dev.json`: `uploader`, `analyst`, `approver-2`, …
+    #[must_use]
+    #[track_caller]
+    pub fn person(&self, name: &str) -> Caller {
+        let token = self.dev.tokens.get(name).unwrap_or_else(|| panic!("dev.json has no token for {name}"));
+        Caller::new(&self.dev.url, Some(token))
+    }
+
+    /// Somebody without a token.
+    #[must_use]
+    pub fn nobody(&self) -> Caller {
+        Caller::new(&self.dev.url, None)
+    }
+
+    /// Somebody on the admin listener.
+    #[must_use]
+    pub fn admin(&self) -> Caller {
+        Caller::new(&self.dev.admin_url, None)
+    }
+
+    /// `kill -9`: nothing is written, closed or said any more.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("the server can be killed");
+            child.wait().expect("the server ends");
+        }
+    }
+
+    /// SIGTERM, and how the server ended.
+    pub fn stop(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("the server runs");
+        let id = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("the signal is sent");
+        let start = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().expect("the child is ours") {
+                return status;
+            }
+            if start.elapsed() > DRAINED {
+                let _ = child.kill();
+                panic!("the server did not drain:\n{}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Starts again on the same directory and waits until it is ready.
+    pub fn launch(&mut self) {
+        assert!(self.child.is_none(), "the server runs already");
+        let log = OpenOptions::new().create(true).append(true).open(self.log_path()).expect("a log file");
+        let errors = log.try_clone().expect("a second handle");
+        let mut command = Command::new(program("vault-server"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(|name| name.starts_with("FEEDBACK_VAULT_")) {
+                command.env_remove(name);
+            }
+        }
+        command.args(["dev", "--listen", "127.0.0.1:0", "--data-dir"]).arg(self.data()).args(&self.arguments);
+        // What it last wrote there names the port of its last start.
+        let before = self.dev.url.clone();
+        let started = Instant::now();
+        let mut child = command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn().expect("vault-server starts");
+        loop {
+            if let Some(status) = child.try_wait().expect("the child is ours") {
+                panic!("vault-server ended with {status}:\n{}", self.log());
+            }
+            if let Some(dev) = self.read_dev() {
+                let fresh = dev.url != before || started.elapsed() > Duration::from_secs(2);
+                let ready = || Caller::new(&dev.url, None).try_send("GET", "/readyz", &[], &[]);
+                if fresh && ready().is_some_and(|answer| answer.status == 200) {
+                    self.dev = dev;
+                    self.child = Some(child);
+                    return;
+                }
+            }
+            if started.elapsed() > READY {
+                let _ = child.kill();
+                panic!("vault-server was not ready in time:\n{}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// `kill -9` and a new start.
+    pub fn crash(&mut self) {
+        self.kill();
+        self.launch();
+    }
+
+    fn read_dev(&self) -> Option<DevFile> {
+        serde_json::from_slice(&std::fs::read(self.data().join("dev.json")).ok()?).ok()
+    }
+}
+
+impl Drop for Vault {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail: Vec<&str> = log.lines().rev().take(40).collect();
+            let tail: Vec<&str> = tail.into_iter().rev().collect();
+            report(&format!("--- the server's last words ---\n{}", tail.join("\n")));
+        }
+    }
+}
+
+/// Said through the test's captured output, beside the panic that it explains.
+#[allow(clippy::print_stderr)]
+fn report(text: &str) {
+    eprintln!("{text}");
+}

@@ -1,0 +1,160 @@
+//! Promise 1: nothing in the clear at rest.
+//!
+//! A vault is led through everything that handles something secret or personal, with distinctive values; then every
+//! file below its data directory (database, its WAL and free pages, objects, published log, resume keys) and
+//! its log output are searched for them, in every encoding. The search has to find what is planted there first.
+
+use serde_json::json;
+use vault_tests::canary::{Canary, search};
+use vault_tests::fixtures::{Chance, media, wav};
+use vault_tests::vault::Vault;
+use vault_tests::{access, tus};
+
+const FILENAME: &str = "Hildegard-Zwetschgenmus-Beschwerde.wav";
+const SUBJECT: &str = "customer-77410-zwetschgenmus";
+const REASON: &str = "Quittengelee was spilled over the xylophone";
+const CASE: &str = "CASE-QZ-90871-WOMBAT";
+const COMMENT: &str = "Approved under the marsupial procedure";
+const REVOKED: &str = "Revoked, for the platypus objected";
+const DENIED: &str = "Echidna curiosity is no purpose";
+
+/// `dev` keeps its own passphrase and tokens in files: the one exception of promise 1, by name.
+const DEV_FILES: [&str; 2] = ["dev.json", "dev.passphrase"];
+
+#[test]
+fn p1_nothing_in_the_clear_at_rest() {
+    let mut chance = Chance::new(0x5eed_0001);
+    let mut vault = Vault::start();
+    let recording = wav(400_000, &mut chance);
+    let mut canaries = words();
+    canaries.extend(pieces("the recording", &recording));
+
+    // A finished recording with identifiers, played; a grant denied, one revoked.
+    let consent = tus::consent(&vault).to_string();
+    let pairs =
+        [("filename", FILENAME), ("filetype", "audio/wav"), ("subject", SUBJECT), ("consent", consent.as_str())];
+    let uploader = vault.person("uploader");
+    let created = tus::creation(&uploader, &vault.dev.collection, recording.len() as u64, &pairs).expect(201);
+    let upload = tus::Upload { location: created.header("location").expect("a Location").to_owned() };
+    canaries.push(secret_of_location("the finished upload's secret", &upload.location));
+    let done = upload.patch(&vault, 0, &recording).expect(204);
+    let record = done.header("vault-record-id").expect("a record").to_owned();
+    let denied = access::request(&vault, "analyst", &record, REASON, CASE);
+    let _ = vault
+        .person("approver")
+        .post(&format!("/v1/access-requests/{denied}/deny"), &json!({"comment": DENIED}))
+        .expect(200);
+    let request = access::request(&vault, "analyst", &record, REASON, CASE);
+    let approved = vault
+        .person("approver")
+        .post(&format!("/v1/access-requests/{request}/approve"), &json!({"comment": COMMENT}))
+        .expect(200);
+    let session = access::open(&vault, "analyst", &request);
+    assert!(access::play(&vault, &session) == recording);
+    access::close(&vault, &session);
+    let revocation = json!({"reason": REVOKED}).to_string();
+    let revoked = vault.person("approver").send(
+        "DELETE",
+        &format!("/v1/grants/{}", approved.text("grant_id")),
+        &[("content-type", "application/json")],
+        revocation.as_bytes(),
+    );
+    assert!([200, 202, 204].contains(&revoked.status), "{revoked}");
+
+    // One cut in the middle, one given up, one refused for what it is: their tails and wraps come and go.
+    let unfinished = wav(300_000, &mut chance);
+    canaries.extend(pieces("the unfinished recording", &unfinished));
+    let cut = tus::create(&vault, FILENAME, "audio/wav", unfinished.len());
+    canaries.push(secret_of_location("the unfinished upload's secret", &cut.location));
+    let _ = cut.patch(&vault, 0, &unfinished[..100_000]).expect(204);
+    cut.patch_cut(&vault, 100_000, &unfinished[100_000..], 90_000);
+    let given_up = wav(250_000, &mut chance);
+    canaries.extend(pieces("the abandoned recording", &given_up));
+    let abandoned = tus::create(&vault, FILENAME, "audio/wav", given_up.len());
+    let _ = abandoned.patch(&vault, 0, &given_up[..180_000]).expect(204);
+    let _ = vault.nobody().send("DELETE", &abandoned.location, &[("tus-resumable", "1.0.0")], &[]).expect(204);
+    let mut html = b"<!doctype html><script>/* Papageientaucher */</script>".to_vec();
+    html.extend(chance.bytes(90_000));
+    canaries.push(Canary::new("the refused file", &html[..48]));
+    let refused = tus::create(&vault, FILENAME, "audio/wav", html.len());
+    assert!(refused.patch(&vault, 0, &html).status >= 400, "HTML was taken for a recording");
+
+    // Tokens, right and wrong, in the places where clients put them.
+    for (person, token) in &vault.dev.tokens {
+        canaries.push(Canary::new(format!("the token of {person}"), token.trim_start_matches("fv_").as_bytes()));
+        let _ = vault.person(person).get("/v1/records");
+        let _ = vault.nobody().get(&format!("/v1/records?access_token={token}"));
+    }
+    let dev_passphrase =
+        std::fs::read(vault.data().join(DEV_FILES[1])).expect("dev keeps its passphrase beside its data");
+    canaries.push(Canary::new("the custody passphrase", dev_passphrase.trim_ascii()));
+
+    // While it runs, after a crash (the WAL stays), and after an orderly end.
+    let look = |vault: &Vault, when: &str| {
+        let found = search(&canaries, &[&vault.data(), &vault.log_path()], &DEV_FILES);
+        assert!(found.is_empty(), "{when}: {found:#?}");
+    };
+    look(&vault, "while it runs");
+    vault.kill();
+    look(&vault, "after kill -9");
+    vault.launch();
+    assert!(vault.stop().success());
+    look(&vault, "after an orderly end");
+
+    // The positive control: each canary, planted in an encoding of its own, is found.
+    let control = vault.data().join("planted");
+    for (at, canary) in canaries.iter().enumerate() {
+        std::fs::write(&control, canary.planted(at)).expect("planted");
+        let found = search(&canaries, &[&vault.data(), &vault.log_path()], &DEV_FILES);
+        assert!(
+            found.iter().any(|finding| finding.starts_with(&canary.name)),
+            "the search is blind to {}",
+            canary.name
+        );
+    }
+}
+
+/// What people wrote.
+fn words() -> Vec<Canary> {
+    let words = [
+        ("a filename", FILENAME),
+        ("a subject", SUBJECT),
+        ("a reason", REASON),
+        ("a case number", CASE),
+        ("a comment", COMMENT),
+        ("a denial's comment", DENIED),
+        ("a revocation's reason", REVOKED),
+    ];
+    words.iter().map(|(name, text)| Canary::new(*name, text.as_bytes())).collect()
+}
+
+/// Pieces from all over a recording: the first and last bytes, around segment boundaries, and in between.
+fn pieces(name: &str, recording: &[u8]) -> Vec<Canary> {
+    let places = [0, 44, 65_520, 65_536, 99_990, 131_060, 179_000, 200_000, recording.len() - 32];
+    places
+        .iter()
+        .filter_map(|at| recording.get(*at..*at + 32).map(|piece| Canary::new(format!("{name} at {at}"), piece)))
+        .collect()
+}
+
+/// The last part of a tus `Location`: 43 characters that open the upload.
+fn secret_of_location(name: &str, location: &str) -> Canary {
+    let secret = location.rsplit('/').next().unwrap_or_default();
+    assert_eq!(secret.len(), 43, "an upload's address ends in a secret of 256 bits");
+    Canary::new(name, secret.as_bytes())
+}
+
+/// The recordings of browsers, too, leave nothing behind.
+#[test]
+fn p1_browser_recordings_leave_nothing_in_the_clear() {
+    let vault = Vault::start();
+    let mut canaries = Vec::new();
+    for (name, kind) in vault_tests::fixtures::MEDIA {
+        let recording = media(name);
+        let _record = tus::upload(&vault, name, kind, &recording);
+        // Headers are the same in every recording of a browser; what follows is this one's.
+        canaries.extend(pieces(name, &recording).into_iter().skip(2));
+    }
+    let found = search(&canaries, &[&vault.data(), &vault.log_path()], &DEV_FILES);
+    assert!(found.is_empty(), "{found:#?}");
+}
