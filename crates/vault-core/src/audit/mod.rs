@@ -11,6 +11,7 @@
 //! | [`slot`] | commitments to what is personal, and their openings |
 //! | [`merkle`] | RFC 6962 hashing, the growing tree, inclusion and consistency proofs |
 //! | [`note`], [`checkpoint`] | signed notes, verifier keys, signed tree heads |
+//! | [`tile`] | tiles and entry bundles, nodes out of tiles |
 //! | [`evidence`] | [`evidence::Recorded`]: proof that an entry is in the log |
 
 pub mod checkpoint;
@@ -19,3 +20,4 @@ pub mod evidence;
 pub mod merkle;
 pub mod note;
 pub mod slot;
+pub mod tile;

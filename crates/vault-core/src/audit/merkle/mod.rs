@@ -1,8 +1,12 @@
 //! Merkle trees as in RFC 6962 §2.1 with SHA-256.
 
 mod proof;
+#[cfg(test)]
+mod tests;
+mod tree;
 
 pub use proof::{ProofError, verify_consistency, verify_inclusion};
+pub use tree::{Edge, InvalidEdge, Nodes, NotHeld, consistency_proof, extends, inclusion_proof, root};
 
 use core::fmt;
 
