@@ -1,4 +1,5 @@
 //! What a user does, one file for each: the decisions and the order of acts.
 
 pub mod error;
+pub mod play;
 pub mod restrict;

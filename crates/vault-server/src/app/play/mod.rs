@@ -1,0 +1,4 @@
+//! Playing a recording.
+
+pub mod served;
+pub mod source;
