@@ -87,3 +87,16 @@ fn parse(name: &str, kind: Kind, value: &str) -> Result<Value, ConfigError> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_documented() {
+        let text = include_str!("../../../../docs/configuration.md");
+        for (path, _) in KEYS {
+            assert!(text.contains(&format!("`{}`", path.join("."))), "{path:?}");
+        }
+    }
+}
