@@ -14,13 +14,14 @@
 //! Dropped without [`Tx::commit`] it is rolled back. A commit whose outcome is unknown is
 //! [`StoreError::CommitUnknown`]: the caller reads what it meant to write, never guesses.
 
+pub mod collections;
 mod engine;
 pub mod leases;
+pub mod people;
 pub mod records;
 pub mod restrictions;
 pub mod row;
 mod schema;
-pub mod sessions;
 pub mod uploads;
 
 use std::sync::Arc;

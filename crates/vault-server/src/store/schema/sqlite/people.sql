@@ -16,22 +16,26 @@ CREATE TABLE role_bindings (
   collection_id TEXT,
   state         TEXT NOT NULL,
   proposed_by   TEXT,
+  proposed_at   BIGINT NOT NULL,
   confirmed_by  TEXT,
-  created_at    BIGINT NOT NULL,
+  active_at     BIGINT,
   until         BIGINT,
   revoked_at    BIGINT
 );
-CREATE INDEX role_bindings_person ON role_bindings (person_id);
+CREATE INDEX role_bindings_person ON role_bindings (person_id, id);
 
--- Bearer tokens, stored as SHA-256 of 256 random bits.
+-- Bearer tokens, stored as SHA-256 of 256 random bits. `roles`: names separated by spaces, NULL for all of the
+-- person's. `used_hour`: the last hour (since the epoch) whose first use is in the log.
 CREATE TABLE tokens (
-  id          TEXT NOT NULL PRIMARY KEY,
-  person_id   TEXT NOT NULL REFERENCES persons (id),
-  hash        BLOB NOT NULL UNIQUE,
-  scope       TEXT NOT NULL,
-  created_at  BIGINT NOT NULL,
-  expires_at  BIGINT NOT NULL,
-  revoked_at  BIGINT,
-  used_hour   BIGINT NOT NULL
+  id            TEXT NOT NULL PRIMARY KEY,
+  person_id     TEXT NOT NULL REFERENCES persons (id),
+  hash          BLOB NOT NULL UNIQUE,
+  label         TEXT NOT NULL,
+  roles         TEXT,
+  collection_id TEXT,
+  created_at    BIGINT NOT NULL,
+  expires_at    BIGINT NOT NULL,
+  revoked_at    BIGINT,
+  used_hour     BIGINT NOT NULL
 );
-CREATE INDEX tokens_person ON tokens (person_id);
+CREATE INDEX tokens_person ON tokens (person_id, id);
