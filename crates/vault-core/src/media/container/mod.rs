@@ -52,10 +52,28 @@ pub enum Kind {
 /// A recording whose whole content fits its container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recognised {
+    content_type: &'static str,
+    kind: Kind,
+}
+
+impl Recognised {
     /// The media type to serve it with: chosen here, never the client's text.
-    pub content_type: &'static str,
+    #[must_use]
+    pub const fn content_type(&self) -> &'static str {
+        self.content_type
+    }
+
     /// Sound or video, by its tracks.
-    pub kind: Kind,
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Whether there is a video track.
+    #[must_use]
+    pub const fn is_video(&self) -> bool {
+        matches!(self.kind, Kind::Video)
+    }
 }
 
 /// Why a recording is refused.
