@@ -29,7 +29,8 @@ const STEPS: &[(&str, Step)] = &[
     ("tests", tests),
     ("doc-tests", doc_tests),
     ("rustdoc", rustdoc),
-    ("node-clients", node_clients),
+    ("tus-client", tus_client),
+    ("browser", browser),
     ("demo", demonstration),
 ];
 
@@ -97,24 +98,35 @@ fn rustdoc() -> Outcome {
     run::check(cargo)
 }
 
-/// Clients of other makes (tests/node): they start the debug-built server themselves.
-fn node_clients() -> Outcome {
-    let folder = run::root().join("tests/node");
-    if !folder.is_dir() {
-        return Outcome::Skipped("tests/node does not exist".to_owned());
+/// tus-js-client, as upload widgets use it. Like the browser's tests it starts the debug-built server itself.
+fn tus_client() -> Outcome {
+    match tools::npm_packages(&node_folder()) {
+        Ok(()) => counted(node_test("tus.test.js"), tap_counts),
+        Err(reason) => Outcome::Skipped(reason),
     }
-    if let Err(reason) = tools::npm_packages(&folder) {
-        return Outcome::Skipped(reason);
-    }
-    let mut node = run::command("node");
-    node.current_dir(&folder).args(["--test", "--test-reporter=tap"]);
-    match tools::chromium() {
+}
+
+/// Chromium plays a recording and seeks in it.
+fn browser() -> Outcome {
+    let found = tools::npm_packages(&node_folder()).and_then(|()| tools::chromium());
+    match found {
         Ok(program) => {
+            let mut node = node_test("browser.test.js");
             node.env("VAULT_TESTS_CHROMIUM", program);
+            counted(node, tap_counts)
         }
-        Err(reason) => println!("NOT RUN the browser checks among them: {reason}"),
+        Err(reason) => Outcome::Skipped(reason),
     }
-    counted(node, tap_counts)
+}
+
+fn node_folder() -> std::path::PathBuf {
+    run::root().join("tests/node")
+}
+
+fn node_test(file: &str) -> std::process::Command {
+    let mut node = run::command("node");
+    node.current_dir(node_folder()).args(["--test", "--test-reporter=tap", file]);
+    node
 }
 
 /// The demonstration checks every sentence that it prints; here on the debug-built programs.
