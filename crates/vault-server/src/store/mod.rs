@@ -22,6 +22,7 @@ pub mod records;
 pub mod restrictions;
 pub mod row;
 mod schema;
+pub mod sessions;
 pub mod uploads;
 
 use std::sync::Arc;
