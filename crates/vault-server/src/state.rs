@@ -8,6 +8,8 @@ use vault_core::time::Clock;
 use crate::app::error::Failure;
 use crate::app::restrict::Restrictions;
 use crate::config::Config;
+use crate::custody::KeyService;
+use crate::custody::keyring_file::KeyringFile;
 use crate::metrics::Metrics;
 use crate::objects::Objects;
 use crate::store::Store;
@@ -24,6 +26,8 @@ pub struct Vault {
     pub store: Store,
     /// Bytes of media, of the published log and of the journal.
     pub objects: Objects,
+    /// Keys, while the vault is open.
+    pub keys: Arc<KeyService>,
     /// What has been taken away, asked before anything is served.
     pub restrictions: Restrictions,
     /// Cancelled when the node is to stop: no new request is taken, running ones may end.
@@ -38,6 +42,14 @@ impl Vault {
         let metrics = Arc::new(Metrics::new());
         let store = Store::open(&config.database_url(), Arc::clone(&metrics)).await?;
         let objects = Objects::local(&config.objects_path())?;
+        let keys = Arc::new(KeyService::new(
+            Arc::new(KeyringFile::at(&config.keyring_path())),
+            store.clone(),
+            Arc::clone(&clock),
+            config.setting,
+            &config.log_name,
+            &config.resume_path(),
+        ));
         let restrictions = Restrictions::new(store.clone(), objects.clone());
         let replayed = restrictions.load().await?;
         if replayed.restored > 0 {
@@ -47,12 +59,13 @@ impl Vault {
             tracing::error!(replayed.lost, "restrictions are missing from the journal: nobody can tell what they were");
         }
         let (stopping, closing) = (CancellationToken::new(), CancellationToken::new());
-        Ok(Arc::new(Self { config, clock, metrics, store, objects, restrictions, stopping, closing }))
+        Ok(Arc::new(Self { config, clock, metrics, store, objects, keys, restrictions, stopping, closing }))
     }
 
     /// What has to stand before this node serves, by name.
     pub async fn checks(&self) -> Vec<(&'static str, bool)> {
         vec![
+            ("custody", self.keys.is_open()),
             ("database", self.store.ping().await.is_ok()),
             ("restrictions", self.restrictions.is_fresh()),
             ("running", !self.stopping.is_cancelled()),

@@ -182,9 +182,9 @@ pub fn names(wrap: &[u8]) -> Result<KekRef, UnwrapError> {
     Ok(KekRef { collection: CollectionId::from_bytes(name), version })
 }
 
-/// The root epoch that a KEK's wrap names: a claim, true once it has been opened.
+/// The root epoch that the wrap of a KEK or a log seed names: a claim, true once it has been opened.
 pub fn names_root(wrap: &[u8]) -> Result<RootRef, UnwrapError> {
-    let (Parent(name, epoch), _) = parse(Kind::Kek, wrap)?;
+    let (Parent(name, epoch), _) = parse(Kind::Kek, wrap).or_else(|_| parse(Kind::LogSeed, wrap))?;
     Ok(RootRef { keyring: KeyringId::from_bytes(name), epoch })
 }
 

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use vault_api::code::Code;
+use vault_core::keys::keyring::KeyringError;
 
+use crate::custody::{CustodyError, KeyError, ResumeError};
 use crate::objects::ObjectError;
 use crate::store::StoreError;
 
@@ -148,6 +150,32 @@ impl From<ObjectError> for Failure {
             ObjectError::Missing | ObjectError::Short => Code::IntegrityFailure,
             ObjectError::Deadline | ObjectError::Failed(_) => Code::Unavailable,
             ObjectError::Directory { .. } => Code::Unavailable,
+        };
+        Self::new(code).because(e)
+    }
+}
+
+impl From<KeyError> for Failure {
+    fn from(e: KeyError) -> Self {
+        let code = match &e {
+            KeyError::Sealed => Code::Sealed,
+            KeyError::Custody(CustodyError::Keyring { source: KeyringError::WrongPassphrase, .. }) => {
+                Code::WrongPassphrase
+            }
+            // Too short or too long to be one.
+            KeyError::Custody(CustodyError::Passphrase(_)) => Code::WrongPassphrase,
+            KeyError::Custody(CustodyError::NotSealed) => Code::NotSealed,
+            KeyError::Custody(_) | KeyError::Foreign { .. } | KeyError::NotInitialised | KeyError::Setting { .. } => {
+                Code::KeyringUnusable
+            }
+            KeyError::NoActiveKey(_) | KeyError::Ceiling(_) | KeyError::State { .. } => Code::KeyUnusable,
+            KeyError::Missing(_) | KeyError::Wrap { .. } | KeyError::LogKey(_) => Code::IntegrityFailure,
+            KeyError::Resume(ResumeError::Gone(_)) => Code::UploadExpired,
+            KeyError::Resume(ResumeError::Custody(_)) => Code::Unavailable,
+            KeyError::Store(_) => {
+                let KeyError::Store(e) = e else { return Self::new(Code::Internal) };
+                return e.into();
+            }
         };
         Self::new(code).because(e)
     }

@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use vault_core::keys::keyring::Setting;
 
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +81,13 @@ pub struct Config {
     /// Memory for keys.
     #[serde(default)]
     pub memory: Memory,
+    /// What the vault is for; `dev` sets it, no file or variable can.
+    #[serde(skip, default = "production")]
+    pub setting: Setting,
+}
+
+const fn production() -> Setting {
+    Setting::Production
 }
 
 /// The metadata database.

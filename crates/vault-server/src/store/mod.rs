@@ -16,6 +16,7 @@
 
 pub mod collections;
 mod engine;
+pub mod keys;
 pub mod leases;
 pub mod people;
 pub mod records;

@@ -1,0 +1,159 @@
+//! The keyring file: root epochs under an argon2id passphrase (`docs/format.md` §7).
+
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use vault_core::ids::{KeyringId, ResumeKeyId};
+use vault_core::keys::hierarchy::{Kek, LogSeed, ResumeKey};
+use vault_core::keys::keyring::{EpochInfo, Keyring, KeyringError, MAX_KEYRING_LEN, Parameters, Passphrase, Setting};
+use vault_core::keys::wrap::{self, KekRef};
+use vault_core::time::Timestamp;
+
+use super::{Custody, CustodyError, RootWrap, private_file};
+
+/// How long argon2id should take on the machine that makes the keyring.
+const STRETCH: Duration = Duration::from_millis(500);
+/// A passphrase file is short; anything longer is another file.
+const MAX_PASSPHRASE_FILE: usize = 1100;
+
+/// A keyring in a file.
+pub struct KeyringFile {
+    path: PathBuf,
+    open: RwLock<Option<Keyring>>,
+}
+
+impl KeyringFile {
+    /// The keyring at `path`, sealed. The file is looked at when it is unsealed.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        Self { path: path.to_owned(), open: RwLock::new(None) }
+    }
+
+    /// Makes a keyring where there is none and leaves it open. `parameters` as [`calibrated`] says, or the floor.
+    pub fn create(
+        path: &Path,
+        now: Timestamp,
+        setting: Setting,
+        passphrase: &Passphrase,
+        parameters: Parameters,
+    ) -> Result<Self, CustodyError> {
+        let keyring = Keyring::create(now, setting, passphrase, parameters).map_err(|e| named(path, e))?;
+        private_file::create(path, &keyring.seal())?;
+        Ok(Self { path: path.to_owned(), open: RwLock::new(Some(keyring)) })
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&Keyring) -> Result<T, CustodyError>) -> Result<T, CustodyError> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        f(open.as_ref().ok_or(CustodyError::Sealed)?)
+    }
+}
+
+fn named(path: &Path, source: KeyringError) -> CustodyError {
+    CustodyError::Keyring { path: path.to_owned(), source }
+}
+
+/// Argon2id parameters for this machine: about half a second, never below the floor.
+#[must_use]
+pub fn calibrated() -> Parameters {
+    Parameters::calibrated(STRETCH, |parameters| {
+        let started = Instant::now();
+        parameters.exercise();
+        started.elapsed()
+    })
+}
+
+/// The passphrase in a file of its owner's.
+pub fn read_passphrase(path: &Path) -> Result<Passphrase, CustodyError> {
+    Ok(Passphrase::new(private_file::read(path, MAX_PASSPHRASE_FILE)?)?)
+}
+
+impl Custody for KeyringFile {
+    fn kind(&self) -> &'static str {
+        "keyring-file"
+    }
+
+    fn is_open(&self) -> bool {
+        self.open.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    fn unseal(&self, passphrase: &Passphrase) -> Result<(), CustodyError> {
+        if self.is_open() {
+            return Err(CustodyError::NotSealed);
+        }
+        let bytes = private_file::read(&self.path, MAX_KEYRING_LEN)?;
+        let keyring = Keyring::open(&bytes, passphrase).map_err(|e| named(&self.path, e))?;
+        *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(keyring);
+        Ok(())
+    }
+
+    fn seal(&self) {
+        *self.open.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn id(&self) -> Result<KeyringId, CustodyError> {
+        self.with(|k| Ok(k.id()))
+    }
+
+    fn setting(&self) -> Result<Setting, CustodyError> {
+        self.with(|k| Ok(k.setting()))
+    }
+
+    fn epochs(&self) -> Result<Vec<EpochInfo>, CustodyError> {
+        self.with(|k| Ok(k.epochs()))
+    }
+
+    fn begin_epoch(&self, now: Timestamp) -> Result<u32, CustodyError> {
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        let keyring = open.as_mut().ok_or(CustodyError::Sealed)?;
+        let begun = keyring.begin_epoch(now)?;
+        // Nothing is wrapped by an epoch that is not on disk yet: the lock is held until it is.
+        if let Err(e) = private_file::replace(&self.path, &keyring.seal()) {
+            keyring.abandon_epoch();
+            return Err(e.into());
+        }
+        Ok(begun.epoch)
+    }
+
+    fn wrap_kek(&self, kek: KekRef, key: &Kek) -> Result<RootWrap, CustodyError> {
+        self.with(|k| {
+            let (me, root) = k.current();
+            Ok(RootWrap { epoch: me.epoch, bytes: root.wrap_kek(me, kek, key) })
+        })
+    }
+
+    fn unwrap_kek(&self, kek: KekRef, bytes: &[u8]) -> Result<Kek, CustodyError> {
+        self.with(|k| {
+            let named = wrap::names_root(bytes)?;
+            Ok(k.root(named)?.unwrap_kek(named, kek, bytes)?)
+        })
+    }
+
+    fn wrap_log_seed(&self, name: &str, seed: &LogSeed) -> Result<RootWrap, CustodyError> {
+        self.with(|k| {
+            let (me, root) = k.current();
+            Ok(RootWrap { epoch: me.epoch, bytes: root.wrap_log_seed(me, name, seed) })
+        })
+    }
+
+    fn unwrap_log_seed(&self, name: &str, bytes: &[u8]) -> Result<LogSeed, CustodyError> {
+        self.with(|k| {
+            let named = wrap::names_root(bytes)?;
+            Ok(k.root(named)?.unwrap_log_seed(named, name, bytes)?)
+        })
+    }
+
+    fn seal_resume_key(&self, id: ResumeKeyId, key: &ResumeKey) -> Result<Vec<u8>, CustodyError> {
+        self.with(|k| {
+            let (me, ingest) = k.ingest();
+            Ok(ingest.wrap_resume_key(me, id, key))
+        })
+    }
+
+    fn open_resume_key(&self, id: ResumeKeyId, sealed: &[u8]) -> Result<ResumeKey, CustodyError> {
+        self.with(|k| {
+            let (me, ingest) = k.ingest();
+            Ok(ingest.unwrap_resume_key(me, id, sealed)?)
+        })
+    }
+}
