@@ -99,4 +99,27 @@ mod tests {
             assert!(text.contains(&format!("`{}`", path.join("."))), "{path:?}");
         }
     }
+
+    #[test]
+    fn the_sample_configuration_is_valid_and_names_every_key() {
+        let sample = include_str!("../../../../deploy/vault.toml");
+        assert!(crate::config::Config::from_text(sample, std::iter::empty()).is_ok());
+
+        // What is commented out stands there to be uncommented: it has to be known, and complete.
+        let is_setting =
+            |line: &&str| line.starts_with('[') || line.split_once(" = ").is_some_and(|(k, _)| !k.contains(' '));
+        let setting = |line: &'static str| Some(line.strip_prefix("# ").unwrap_or(line)).filter(is_setting);
+        let whole: Vec<&str> = sample.lines().filter_map(setting).collect();
+        let table: Table = whole.join("\n").parse().unwrap();
+        for (path, _) in KEYS {
+            let found = match path {
+                [key] => table.get(*key),
+                [section, key] => table.get(*section).and_then(|s| s.get(*key)),
+                _ => None,
+            };
+            assert!(found.is_some(), "deploy/vault.toml does not name {}", path.join("."));
+        }
+        let parsed: Result<crate::config::Config, _> = Value::Table(table).try_into();
+        assert!(parsed.is_ok(), "{:?}", parsed.err());
+    }
 }
