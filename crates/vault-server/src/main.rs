@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use vault_server::clock::SystemClock;
 use vault_server::config::Config;
 use vault_server::state::Vault;
-use vault_server::{run, telemetry};
+use vault_server::{app, run, telemetry};
 
 /// The Feedback Vault server.
 #[derive(Parser)]
@@ -61,6 +61,7 @@ fn start(command: Command) -> Result<(), Box<dyn std::error::Error>> {
         let public = TcpListener::bind(config.listen)?;
         let admin = TcpListener::bind(config.admin_listen)?;
         let vault = Vault::open(config, Arc::new(SystemClock)).await?;
+        app::seal::at_start(&vault).await?;
         run::serve(vault, public, admin).await?;
         Ok(())
     })

@@ -3,3 +3,4 @@
 pub mod error;
 pub mod play;
 pub mod restrict;
+pub mod seal;

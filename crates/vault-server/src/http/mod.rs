@@ -9,6 +9,7 @@ pub mod precondition;
 pub mod problem;
 pub mod range;
 pub mod routes;
+mod seal;
 
 use std::sync::Arc;
 
@@ -29,6 +30,9 @@ pub fn public(vault: &Arc<Vault>) -> Router {
 
 /// The admin listener's service: metrics and health; loopback only.
 pub fn admin(vault: &Arc<Vault>) -> Router {
-    let routes = Routes::new(vault).merge(health::routes(vault)).merge(health::admin_routes(vault));
+    let routes = Routes::new(vault)
+        .merge(health::routes(vault))
+        .merge(health::admin_routes(vault))
+        .merge(seal::admin_routes(vault));
     layers::around(routes.into_router(), vault)
 }

@@ -1,0 +1,37 @@
+//! Whether custody is open, and opening it.
+
+use std::sync::Arc;
+
+use vault_api::code::Code;
+use vault_api::seal::SealStatus;
+use vault_core::keys::keyring::Passphrase;
+use zeroize::Zeroizing;
+
+use super::error::Failure;
+use crate::custody::keyring_file::read_passphrase;
+use crate::state::Vault;
+
+/// Whether the vault is sealed, and under which root epoch it wraps.
+#[must_use]
+pub fn status(vault: &Vault) -> SealStatus {
+    let root_epoch = vault.keys().ok().and_then(|keys| keys.epochs().ok()).and_then(|e| e.last().map(|e| e.epoch));
+    SealStatus { sealed: root_epoch.is_none(), custody: vault.custody().kind().to_owned(), root_epoch }
+}
+
+/// Opens the vault with a passphrase that somebody typed.
+pub async fn unseal(vault: &Arc<Vault>, passphrase: String) -> Result<SealStatus, Failure> {
+    let passphrase =
+        Passphrase::new(Zeroizing::new(passphrase.into_bytes())).map_err(|_| Failure::new(Code::WrongPassphrase))?;
+    vault.unseal(passphrase).await?;
+    Ok(status(vault))
+}
+
+/// Opens the vault at its start, where the configuration names a file with the passphrase; otherwise it waits, sealed.
+pub async fn at_start(vault: &Arc<Vault>) -> Result<(), Failure> {
+    let Some(path) = vault.config.custody.passphrase_file.clone() else {
+        tracing::info!(admin = %vault.config.admin_listen, "sealed: unseal on the admin listener");
+        return Ok(());
+    };
+    let passphrase = read_passphrase(&path).map_err(|e| Failure::new(Code::KeyringUnusable).because(e))?;
+    vault.unseal(passphrase).await
+}
