@@ -1,6 +1,6 @@
 //! What a running node shares: configuration, clock, metrics, database, and what is built on them.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use vault_api::code::Code;
@@ -28,6 +28,8 @@ pub struct Vault {
     pub store: Store,
     /// Bytes of media, of the published log and of the journal.
     pub objects: Objects,
+    /// Keys; each call answers that the vault is sealed while it is.
+    pub keys: Arc<KeyService>,
     /// What has been taken away, asked before anything is served.
     pub restrictions: Restrictions,
     /// Cancelled when the node is to stop: no new request is taken, running ones may end.
@@ -36,15 +38,8 @@ pub struct Vault {
     pub closing: CancellationToken,
     /// Cancelled when the vault is unsealed: jobs that need keys or the log begin.
     pub opened: CancellationToken,
-    custody: Arc<KeyService>,
-    unsealed: OnceLock<Unsealed>,
     /// Two unseals at once would open the log twice.
     unsealing: tokio::sync::Mutex<()>,
-}
-
-/// What stands only while the vault is open.
-struct Unsealed {
-    keys: Arc<KeyService>,
 }
 
 impl Vault {
@@ -53,7 +48,7 @@ impl Vault {
         let metrics = Arc::new(Metrics::new());
         let store = Store::open(&config.database_url(), Arc::clone(&metrics)).await?;
         let objects = Objects::local(&config.objects_path())?;
-        let custody = Arc::new(KeyService::new(
+        let keys = Arc::new(KeyService::new(
             Arc::new(KeyringFile::at(&config.keyring_path())),
             store.clone(),
             Arc::clone(&clock),
@@ -76,12 +71,11 @@ impl Vault {
             metrics,
             store,
             objects,
+            keys,
             restrictions,
             stopping,
             closing,
             opened: CancellationToken::new(),
-            custody,
-            unsealed: OnceLock::new(),
             unsealing: tokio::sync::Mutex::new(()),
         }))
     }
@@ -89,51 +83,30 @@ impl Vault {
     /// Opens custody with `passphrase`, then what needs it. On any failure the vault stays sealed.
     pub async fn unseal(self: &Arc<Self>, passphrase: Passphrase) -> Result<(), Failure> {
         let _one_at_a_time = self.unsealing.lock().await;
-        if self.unsealed.get().is_some() {
+        if self.opened.is_cancelled() {
             return Err(Code::NotSealed.into());
         }
-        self.custody.unseal(passphrase).await?;
-        let outcome = self.open_unsealed().await;
-        match outcome {
-            Ok(unsealed) => {
-                // Nobody else sets it: the lock is held and it was empty.
-                let _ = self.unsealed.set(unsealed);
-                self.opened.cancel();
-                tracing::info!(custody = self.custody.kind(), "the vault is open");
-                Ok(())
-            }
-            Err(e) => {
-                self.custody.seal();
-                Err(e)
-            }
+        self.keys.unseal(passphrase).await?;
+        let outcome = self.open_what_needs_keys().await;
+        if outcome.is_ok() {
+            self.opened.cancel();
+            tracing::info!(custody = self.keys.kind(), "the vault is open");
+        } else {
+            self.keys.seal();
         }
+        outcome
     }
 
-    async fn open_unsealed(self: &Arc<Self>) -> Result<Unsealed, Failure> {
+    async fn open_what_needs_keys(self: &Arc<Self>) -> Result<(), Failure> {
         // A log that cannot be signed is told now, not at the first playback.
-        self.custody.log_signer().await?;
-        Ok(Unsealed { keys: Arc::clone(&self.custody) })
-    }
-
-    fn unsealed(&self) -> Result<&Unsealed, Failure> {
-        self.unsealed.get().ok_or_else(|| Code::Sealed.into())
-    }
-
-    /// Keys, while the vault is open.
-    pub fn keys(&self) -> Result<&Arc<KeyService>, Failure> {
-        Ok(&self.unsealed()?.keys)
-    }
-
-    /// Custody, sealed or not: for founding a vault and for the seal's status.
-    #[must_use]
-    pub fn custody(&self) -> &Arc<KeyService> {
-        &self.custody
+        self.keys.log_signer().await?;
+        Ok(())
     }
 
     /// What has to stand before this node serves, by name.
     pub async fn checks(&self) -> Vec<(&'static str, bool)> {
         vec![
-            ("custody", self.unsealed.get().is_some()),
+            ("custody", self.opened.is_cancelled()),
             ("database", self.store.ping().await.is_ok()),
             ("restrictions", self.restrictions.is_fresh()),
             ("running", !self.stopping.is_cancelled()),

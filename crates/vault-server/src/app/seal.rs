@@ -14,8 +14,8 @@ use crate::state::Vault;
 /// Whether the vault is sealed, and under which root epoch it wraps.
 #[must_use]
 pub fn status(vault: &Vault) -> SealStatus {
-    let root_epoch = vault.keys().ok().and_then(|keys| keys.epochs().ok()).and_then(|e| e.last().map(|e| e.epoch));
-    SealStatus { sealed: root_epoch.is_none(), custody: vault.custody().kind().to_owned(), root_epoch }
+    let root_epoch = vault.keys.epochs().ok().and_then(|e| e.last().map(|e| e.epoch));
+    SealStatus { sealed: root_epoch.is_none(), custody: vault.keys.kind().to_owned(), root_epoch }
 }
 
 /// Opens the vault with a passphrase that somebody typed.
