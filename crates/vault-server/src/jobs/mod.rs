@@ -1,5 +1,7 @@
 //! Work without a caller: collecting garbage, expiring uploads, closing dead sessions.
 
+pub mod collector;
+
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
@@ -12,5 +14,7 @@ pub fn start(vault: &Arc<Vault>) -> JoinSet<()> {
     let mut jobs = JoinSet::new();
     jobs.spawn(vault.restrictions.clone().poll_until(vault.closing.clone()));
     jobs.spawn(vault.restrictions.clone().journal_until(Arc::clone(&vault.clock), vault.closing.clone()));
+    let collector = collector::Collector::new(vault.store.clone(), vault.objects.clone(), Arc::clone(&vault.clock));
+    jobs.spawn(collector.run_until(vault.closing.clone()));
     jobs
 }

@@ -16,6 +16,7 @@
 
 pub mod collections;
 mod engine;
+pub mod garbage;
 pub mod keys;
 pub mod leases;
 pub mod people;

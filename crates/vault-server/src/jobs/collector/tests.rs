@@ -1,0 +1,213 @@
+//! Rounds over a real database and real directories.
+
+use std::path::Path;
+
+use vault_core::ids::{CollectionId, ObjectId, PersonId, RecordId, UploadId};
+
+use super::*;
+use crate::clock::HeldClock;
+use crate::metrics::Metrics;
+use crate::objects::Name;
+use crate::store::uploads::{Advance, ConsentTerms, NewPart, UploadRow};
+
+const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+const HOUR: Duration = Duration::from_secs(3600);
+
+struct Ground {
+    store: Store,
+    objects: Objects,
+    clock: Arc<HeldClock>,
+    collection: CollectionId,
+    _dir: tempfile::TempDir,
+}
+
+impl Ground {
+    async fn lay() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}?mode=rwc", dir.path().join("vault.db").display());
+        let store = Store::open(&url, Arc::new(Metrics::new())).await.unwrap();
+        let objects = Objects::local(&dir.path().join("objects")).unwrap();
+        let collection = CollectionId::new(NOW);
+        let ground = Self { store, objects, clock: Arc::new(HeldClock::at(NOW)), collection, _dir: dir };
+        let insert = "INSERT INTO collections (id, name, state, policy, policy_hash, created_at) VALUES ($1, 'demo', 'open', '{}', x'00', 0)";
+        ground.execute(insert, &[collection.to_string()]).await;
+        ground
+    }
+
+    fn collector(&self) -> Collector {
+        Collector::new(self.store.clone(), self.objects.clone(), self.clock.clone())
+    }
+
+    async fn execute(&self, sql: &'static str, binds: &[String]) -> u64 {
+        let mut tx = self.store.begin("test").await.unwrap();
+        let mut query = sqlx::query(sql);
+        for bind in binds {
+            query = query.bind(bind.clone());
+        }
+        let rows = query.execute(tx.conn()).await.unwrap().rows_affected();
+        tx.commit().await.unwrap();
+        rows
+    }
+
+    async fn count(&self, sql: &'static str) -> i64 {
+        let mut conn = self.store.read().await.unwrap();
+        sqlx::Row::try_get(&sqlx::query(sql).fetch_one(conn.conn()).await.unwrap(), 0).unwrap()
+    }
+
+    /// An open upload with a wrap and sealed fields, that ends in an hour.
+    async fn upload(&self) -> UploadRow {
+        let row = UploadRow {
+            id: UploadId::new(NOW),
+            collection: self.collection,
+            record: RecordId::new(NOW),
+            object: ObjectId::new(NOW),
+            person: PersonId::new(NOW),
+            state: UploadState::Open,
+            filetype: "video/webm".to_owned(),
+            length: None,
+            received: 0,
+            fence: 0,
+            resume_key: None,
+            wrap: Some(b"a wrap in progress that must go".to_vec()),
+            header: vec![7; 74],
+            segment_length: 262_144,
+            tail: None,
+            tail_fence: 0,
+            details: Some(b"sealed details that must go".to_vec()),
+            consent: Some(b"sealed consent that must go".to_vec()),
+            terms: ConsentTerms { purposes: vec![], expires_at: None, notice_sha256: [1; 32] },
+            refusal: None,
+            expires_at: NOW.plus(HOUR),
+        };
+        let mut tx = self.store.begin("test").await.unwrap();
+        uploads::insert(&mut tx, &row, &vault_core::random::array(), NOW).await.unwrap();
+        tx.commit().await.unwrap();
+        uploads::take(&self.store, row.id, 0).await.unwrap().unwrap()
+    }
+
+    /// A part that was written, and registered if `register`.
+    async fn part(&self, row: &UploadRow, register: bool) -> Name {
+        let name = Name::fresh_part();
+        uploads::intend(&self.store, row.id, row.fence, &name, NOW.plus(DEADLINE)).await.unwrap();
+        self.objects.put(&name, vec![9; 1000]).await.unwrap();
+        if register {
+            let part = NewPart { name: name.clone(), start: 0, length: 1000, first_segment: 0, tags: vec![] };
+            let advance = Advance {
+                id: row.id,
+                fence: row.fence,
+                from: 0,
+                to: 1000,
+                length: None,
+                part: Some(&part),
+                object: row.object,
+                tail: b"a sealed tail that must go".to_vec(),
+                expires_at: NOW.plus(HOUR),
+            };
+            let mut tx = self.store.begin("test").await.unwrap();
+            assert!(uploads::advance(&mut tx, &advance).await.unwrap());
+            tx.commit().await.unwrap();
+        }
+        name
+    }
+}
+
+fn holds(dir: &Path, needle: &[u8]) -> bool {
+    std::fs::read_dir(dir).unwrap().any(|entry| {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            return holds(&path, needle);
+        }
+        std::fs::read(path).unwrap().windows(needle.len()).any(|w| w == needle)
+    })
+}
+
+#[tokio::test]
+async fn an_upload_past_its_time_ends_with_its_keys_and_parts() {
+    let ground = Ground::lay().await;
+    let row = ground.upload().await;
+    let part = ground.part(&row, true).await;
+    assert_eq!(ground.collector().round().await.unwrap(), Round::default(), "its time is not over");
+    assert!(holds(ground._dir.path(), b"must go"), "the search finds what is there");
+
+    ground.clock.advance(HOUR);
+    let round = ground.collector().round().await.unwrap();
+    assert_eq!(round, Round { expired: 1, verified: 1, ..Round::default() });
+    assert!(!ground.objects.exists(&part).await.unwrap());
+    assert!(!holds(ground._dir.path(), b"must go"), "wrap, tail and sealed fields are out of the files");
+    let ended = "SELECT COUNT(*) FROM uploads WHERE state = 'expired' AND wrap IS NULL AND tail IS NULL
+                 AND details IS NULL AND consent IS NULL";
+    assert_eq!(ground.count(ended).await, 1);
+    assert_eq!(ground.count("SELECT COUNT(*) FROM parts").await, 0);
+    assert_eq!(uploads::take(&ground.store, row.id, 1000).await.unwrap().map(|r| r.id), None, "nobody goes on with it");
+
+    ground.clock.advance(REMEMBERED);
+    ground.clock.advance(HOUR);
+    assert_eq!(ground.collector().round().await.unwrap(), Round { dropped: 1, ..Round::default() });
+}
+
+#[tokio::test]
+async fn a_part_of_a_dead_fence_goes_and_a_living_one_stays() {
+    let ground = Ground::lay().await;
+    let row = ground.upload().await;
+    let kept = ground.part(&row, true).await;
+    let orphan = ground.part(&row, false).await;
+    // The writer that has the highest fence may still be at work, however late it is.
+    ground.clock.advance(HOUR / 2);
+    assert_eq!(ground.collector().round().await.unwrap(), Round::default());
+    assert!(ground.objects.exists(&orphan).await.unwrap());
+
+    uploads::take(&ground.store, row.id, 1000).await.unwrap().unwrap();
+    let round = ground.collector().round().await.unwrap();
+    assert_eq!(round, Round { buried: 1, left: 1, ..Round::default() }, "it is deleted, but not yet forgotten");
+    assert!(!ground.objects.exists(&orphan).await.unwrap());
+
+    // The PUT that was given up lands after all.
+    ground.objects.put(&orphan, vec![1; 10]).await.unwrap();
+    ground.clock.advance(DEADLINE);
+    let round = ground.collector().round().await.unwrap();
+    assert_eq!(round, Round { verified: 1, ..Round::default() });
+    assert!(!ground.objects.exists(&orphan).await.unwrap());
+    assert!(ground.objects.exists(&kept).await.unwrap(), "what is registered stays");
+    assert_eq!(ground.count("SELECT (SELECT COUNT(*) FROM intents) + (SELECT COUNT(*) FROM garbage)").await, 0);
+}
+
+#[tokio::test]
+async fn a_name_that_a_part_has_is_never_deleted_and_a_damaged_row_costs_itself_alone() {
+    let ground = Ground::lay().await;
+    let row = ground.upload().await;
+    let kept = ground.part(&row, true).await;
+    let insert = "INSERT INTO garbage (name, verify_after) VALUES ($1, 0)";
+    ground.execute(insert, &[kept.to_string()]).await;
+    ground.execute(insert, &["media/../../etc/passwd".to_owned()]).await;
+    let orphan = Name::fresh_part();
+    ground.objects.put(&orphan, vec![1]).await.unwrap();
+    ground.execute(insert, &[orphan.to_string()]).await;
+    let round = ground.collector().round().await.unwrap();
+    assert_eq!(round, Round { verified: 1, damaged: 1, ..Round::default() });
+    assert!(ground.objects.exists(&kept).await.unwrap());
+    assert!(!ground.objects.exists(&orphan).await.unwrap());
+}
+
+#[tokio::test]
+async fn more_than_a_batch_is_done_in_one_round() {
+    let ground = Ground::lay().await;
+    for _ in 0..130 {
+        let row = ground.upload().await;
+        uploads::intend(&ground.store, row.id, row.fence, &Name::fresh_part(), NOW).await.unwrap();
+    }
+    ground.clock.advance(HOUR);
+    let round = ground.collector().round().await.unwrap();
+    assert_eq!(round, Round { expired: 130, buried: 130, left: 130, ..Round::default() });
+    ground.clock.advance(DEADLINE);
+    assert_eq!(ground.collector().round().await.unwrap(), Round { verified: 130, ..Round::default() });
+}
+
+#[tokio::test]
+async fn one_node_collects_at_a_time() {
+    let ground = Ground::lay().await;
+    let (one, two) = (ground.collector(), ground.collector());
+    assert!(one.turn().await.unwrap().is_some());
+    assert!(two.turn().await.unwrap().is_none());
+    ground.clock.advance(LEASE + Duration::from_secs(1));
+    assert!(two.turn().await.unwrap().is_some());
+}
