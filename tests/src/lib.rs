@@ -9,6 +9,7 @@
 //! | [`access`] | request, approve, open a session, play |
 //! | [`cli`] | `vault-cli` as a person, and offline |
 //! | [`canary`] | a search for secrets in every encoding that they could hide in |
+//! | [`database`] | the metadata database opened behind the server's back |
 //! | [`fixtures`] | recordings, and a seeded source of chance |
 //!
 //! It is test code: what should not happen panics, with the answer that it got.
@@ -16,6 +17,7 @@
 pub mod access;
 pub mod canary;
 pub mod cli;
+pub mod database;
 pub mod fixtures;
 pub mod http;
 pub mod programs;

@@ -56,6 +56,12 @@ impl Vault {
         self.folder.path().join("data")
     }
 
+    /// The metadata database.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.data().join("vault.db")
+    }
+
     /// Room for a suite's own files, outside the data directory.
     #[must_use]
     pub fn room(&self) -> &Path {

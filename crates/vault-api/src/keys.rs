@@ -2,9 +2,9 @@
 //!
 //! | call | who | does |
 //! | --- | --- | --- |
-//! | `GET /v1/collections/{c}/keys` | key-officer, auditor | → [`CollectionKeys`] |
+//! | `GET /v1/collections/{c}/keys` | key-officer | → [`CollectionKeys`] |
 //! | `POST /v1/collections/{c}/keys/rotate` [`RotateKeys`] | key-officer | → 202 [`KeyRotation`] |
-//! | `GET /v1/root` | key-officer, auditor | → [`RootStatus`] |
+//! | `GET /v1/root` | key-officer | → [`RootStatus`] |
 //! | `POST /v1/root/rotate` [`RotateKeys`] | key-officer | → 200 [`RootStatus`] |
 
 use serde::{Deserialize, Serialize};

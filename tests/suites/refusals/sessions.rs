@@ -1,0 +1,121 @@
+//! Playback sessions and grants in the wrong hands, or at the wrong time.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use vault_tests::fixtures::media;
+use vault_tests::vault::Vault;
+use vault_tests::{access, cli, database, tus};
+
+/// Promise 6: how long a restriction may take to bite.
+const BITE: Duration = Duration::from_secs(1);
+
+fn voice(vault: &Vault) -> String {
+    tus::upload(vault, "voice.webm", "audio/webm", &media("chromium-voice.webm"))
+}
+
+#[test]
+fn p5_a_playback_address_is_absent_for_everyone_but_its_requester() {
+    let vault = Vault::start();
+    let record = voice(&vault);
+    let session = access::granted(&vault, &record);
+    let url = &session.playback_url;
+    for method in ["GET", "HEAD", "DELETE"] {
+        assert_eq!(vault.nobody().send(method, url, &[], &[]).status, 404, "{method} without a token");
+        for person in ["approver", "approver-2", "auditor", "administrator", "key-officer", "uploader"] {
+            assert_eq!(vault.person(person).send(method, url, &[], &[]).status, 404, "{method} as {person}");
+        }
+    }
+    let unknown = "/v1/playback/019ab5d2-7c1e-7a40-9d3c-2f6b1e0c4a55";
+    for path in [unknown, "/v1/playback/x"] {
+        assert_eq!(vault.person("analyst").get(path).status, 404);
+    }
+    assert!(access::play(&vault, &session) == media("chromium-voice.webm"), "the requester still plays");
+    let _clean = cli::verify_log(&vault).expect(0);
+}
+
+#[test]
+fn an_ended_session_plays_no_more() {
+    let vault = Vault::start();
+    let record = voice(&vault);
+    let session = access::granted(&vault, &record);
+    access::close(&vault, &session);
+    for method in ["GET", "DELETE"] {
+        let replayed = vault.person("analyst").send(method, &session.playback_url, &[], &[]);
+        assert!(matches!(replayed.status, 404 | 410), "{method}: {replayed}");
+    }
+
+    let expired = access::granted(&vault, &record);
+    database::execute(&vault, "UPDATE sessions SET expires_at = 1000 WHERE closed_at IS NULL");
+    let answer = vault.person("analyst").get(&expired.playback_url);
+    assert!(matches!(answer.status, 404 | 410), "{answer}");
+    let _clean = cli::verify_log(&vault).expect(0);
+}
+
+#[test]
+fn a_session_needs_a_grant_in_force_that_covers_the_record() {
+    let vault = Vault::start();
+    let (one, other) = (voice(&vault), voice(&vault));
+    let analyst = vault.person("analyst");
+
+    let pending = access::request(&vault, "analyst", &one, "Hear it", "C-1");
+    access::try_open(&analyst, &pending, &json!({})).refused(403, "grant_not_in_force");
+    let _denied = vault.person("approver").post(&format!("/v1/access-requests/{pending}/deny"), &json!({})).expect(200);
+    access::try_open(&analyst, &pending, &json!({})).refused(403, "grant_not_in_force");
+
+    let request = access::request(&vault, "analyst", &one, "Hear it", "C-2");
+    let grant = access::approve(&vault, "approver", &request);
+    access::try_open(&analyst, &request, &json!({"record_id": other})).refused(403, "grant_not_covering");
+    let unknown = json!({"record_id": "019ab5d2-7c1e-7a40-9d3c-2f6b1e0c4a55"});
+    let answer = access::try_open(&analyst, &request, &unknown);
+    assert!(matches!(answer.status, 403 | 404), "{answer}");
+
+    // View alone does not give the original.
+    let body = json!({"record_id": one, "purpose": access::PURPOSE, "reason": "Hear it", "rights": ["view"]});
+    let view = analyst.post("/v1/access-requests", &body).expect(201).text("id");
+    let _view = access::approve(&vault, "approver", &view);
+    access::try_open(&analyst, &view, &json!({"representation": "original"})).refused(403, "grant_not_covering");
+
+    let _revoked = vault.person("approver").delete(&format!("/v1/grants/{}", grant.grant_id)).expect(200);
+    access::try_open(&analyst, &request, &json!({})).refused(403, "grant_not_in_force");
+    let twice = vault.person("approver").delete(&format!("/v1/grants/{}", grant.grant_id));
+    assert!(twice.status < 500, "{twice}");
+    let _clean = cli::verify_log(&vault).expect(0);
+}
+
+#[test]
+fn p6_a_revoked_grant_bites_within_a_second() {
+    let vault = Vault::start();
+    let record = voice(&vault);
+    let request = access::request(&vault, "analyst", &record, "Hear it", "C-1");
+    let grant = access::approve(&vault, "approver", &request);
+    let session = access::open(&vault, "analyst", &request);
+    let analyst = vault.person("analyst");
+    let ask = || analyst.send("GET", &session.playback_url, &[("range", "bytes=0-9")], &[]);
+    let _plays = ask().expect(206);
+    let _revoked = vault.person("approver").delete(&format!("/v1/grants/{}", grant.grant_id)).expect(200);
+    let since = Instant::now();
+    while ask().status == 206 {
+        assert!(since.elapsed() < BITE, "a revoked grant still plays");
+    }
+    access::try_open(&analyst, &request, &json!({})).refused(403, "grant_not_in_force");
+    let state = analyst.get(&format!("/v1/access-requests/{request}")).expect(200).text("state");
+    assert_eq!(state, "revoked");
+}
+
+#[test]
+fn p4_a_row_put_into_the_database_by_hand_opens_nothing() {
+    let vault = Vault::start();
+    let record = voice(&vault);
+    let request = access::request(&vault, "analyst", &record, "Hear it", "C-1");
+    // What an approval leaves in the database, without the approval.
+    let grant = "019ab5d2-7c1e-7a40-9d3c-2f6b1e0c4a55";
+    let insert = format!(
+        "UPDATE access_requests SET state = 'approved', decided_by = requester, decided_at = created_at WHERE id = '{request}';
+         INSERT INTO grants (id, request_id, created_at, expires_at) VALUES ('{grant}', '{request}', 1000, 4102444800000)"
+    );
+    database::execute(&vault, &insert);
+    let answer = access::try_open(&vault.person("analyst"), &request, &json!({"representation": "original"}));
+    assert!((400..500).contains(&answer.status), "a forged grant opened a session: {answer}");
+    answer.refused(403, "not_in_log");
+}
