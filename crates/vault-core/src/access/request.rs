@@ -1,7 +1,12 @@
 //! Access requests: what was asked for, and the states it goes through.
 
+use serde::Serialize;
+
 use super::denial::Denial;
 use super::scope::{Limits, MAX_RECORDS_PER_DAY, Right, Rights, Scope};
+use crate::audit::entry::AccessRequested;
+use crate::audit::evidence::Recorded;
+use crate::audit::slot::SlotName;
 use crate::ids::{CollectionId, PersonId, RequestId};
 use crate::privacy::policy::CollectionPolicy;
 use crate::time::Timestamp;
@@ -78,6 +83,19 @@ impl State {
     }
 }
 
+#[derive(Serialize)]
+struct Asked<'a> {
+    request: RequestId,
+    collection: CollectionId,
+    requester: PersonId,
+    scope: &'a Scope,
+    purpose: &'a str,
+    rights: Rights,
+    limits: Limits,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+}
+
 /// An access request, as the database holds it. What counts at redemption is the approval in the log.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -109,6 +127,27 @@ impl Request {
     pub fn waits_until(&self) -> Timestamp {
         let waits = self.created_at.plus(WAITS);
         self.until.map_or(waits, |until| until.min(waits))
+    }
+
+    /// What is asked for, as the log records it in the slot `scope` of `access.requested`: canonical JSON.
+    #[must_use]
+    pub fn to_slot(&self) -> String {
+        super::canonical(&Asked {
+            request: self.id,
+            collection: self.collection,
+            requester: self.requester,
+            scope: &self.scope,
+            purpose: &self.purpose,
+            rights: self.rights,
+            limits: self.limits,
+            until: self.until,
+        })
+    }
+
+    /// Whether the log shows that exactly this was asked for. An approver who reads a row must not approve something
+    /// that was edited into it.
+    pub fn is_as_logged(&self, evidence: &Recorded<AccessRequested>) -> Result<(), Denial> {
+        if evidence.slot(SlotName::Scope) == Some(self.to_slot().as_str()) { Ok(()) } else { Err(Denial::NotInLog) }
     }
 
     /// Whether what it asks for can be granted at all under `policy`. `case_number`: whether it names one.
@@ -144,6 +183,87 @@ impl Request {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::scope::tests::facts;
+    use crate::audit::entry::Draft;
+    use crate::audit::evidence::testing::recorded;
+    use crate::audit::slot::{OpeningKeys, OpeningUnder};
+    use crate::keys::hierarchy::StaffAuditKey;
+    use crate::privacy::policy::tests::very_high;
+
+    fn request() -> Request {
+        Request {
+            id: RequestId::from_bytes([3; 16]),
+            collection: CollectionId::from_bytes([7; 16]),
+            requester: PersonId::from_bytes([1; 16]),
+            scope: Scope::Record(facts(1).id),
+            purpose: "service-improvement".into(),
+            rights: Rights::VIEW,
+            limits: Limits::default(),
+            created_at: Timestamp::from_millis(1_000),
+            until: None,
+            state: State::Pending,
+        }
+    }
+
+    #[test]
+    fn an_edited_request_is_not_the_one_in_the_log() {
+        let staff = StaffAuditKey::generate();
+        let draft = Draft::<AccessRequested>::new(Timestamp::from_millis(1_000));
+        let draft = draft.slot(SlotName::Scope, request().to_slot(), OpeningUnder::Staff);
+        let evidence = recorded(draft.prepare(&OpeningKeys { staff: &staff, record: None }).unwrap()).unwrap();
+        assert_eq!(request().is_as_logged(&evidence), Ok(()));
+        let edits: [fn(&mut Request); 5] = [
+            |r| r.requester = PersonId::from_bytes([2; 16]),
+            |r| r.scope = Scope::Record(facts(2).id),
+            |r| r.rights = Rights::EXPORT,
+            |r| r.purpose = "complaint-handling".into(),
+            |r| r.limits.sessions = Some(9),
+        ];
+        for edit in edits {
+            let mut edited = request();
+            edit(&mut edited);
+            assert_eq!(edited.is_as_logged(&evidence), Err(Denial::NotInLog));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_granted_cannot_be_asked_for() {
+        let now = Timestamp::from_millis(1_000);
+        let policy = very_high();
+        let outcome = |change: fn(&mut Request)| {
+            let mut request = request();
+            change(&mut request);
+            request.check(&policy, false, now)
+        };
+        let standing = |r: &mut Request| {
+            r.scope = Scope::Standing(crate::access::scope::Filter::default());
+            r.limits.records_per_day = Some(60);
+            r.until = Some(Timestamp::from_millis(2_000));
+        };
+        assert_eq!(outcome(|_| ()), Ok(()));
+        let mut one = request();
+        standing(&mut one);
+        assert_eq!(one.check(&policy, false, now), Ok(()));
+        for change in [
+            (|r: &mut Request| r.rights = Rights::EXPORT) as fn(&mut Request),
+            |r| r.limits.records_per_day = None,
+            |r| r.limits.records_per_day = Some(MAX_RECORDS_PER_DAY + 1),
+            |r| r.until = None,
+        ] {
+            let mut changed = one.clone();
+            change(&mut changed);
+            assert!(changed.check(&policy, false, now).is_err());
+        }
+        assert_eq!(outcome(|r| r.purpose = "advertising".into()), Err(Denial::PurposeNotAllowed));
+        assert_eq!(outcome(|r| r.until = Some(Timestamp::from_millis(1_000))), Err(Denial::ScopeNotAllowed));
+        assert_eq!(outcome(|r| r.limits.sessions = Some(0)), Err(Denial::ScopeNotAllowed));
+        let mut strict = very_high();
+        strict.access.case_number = true;
+        strict.access.rights = vec![Right::View];
+        assert_eq!(request().check(&strict, false, now), Err(Denial::CaseNumberMissing));
+        let export = Request { rights: Rights::EXPORT, ..request() };
+        assert_eq!(export.check(&strict, true, now), Err(Denial::RightNotGiven));
+    }
 
     #[test]
     fn only_these_transitions_are_legal() {

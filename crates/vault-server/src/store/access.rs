@@ -178,8 +178,7 @@ pub async fn find_by_grant(conn: &mut Reader, id: GrantId) -> Result<Option<Requ
 
 async fn one(conn: &mut sqlx::AnyConnection, by: &str, id: String) -> Result<Option<RequestRow>, StoreError> {
     // `by` is one of the literals above.
-    let row =
-        sqlx::query(AssertSqlSafe(format!("{SELECT} WHERE {by} = $1"))).bind(id).fetch_optional(conn).await?;
+    let row = sqlx::query(AssertSqlSafe(format!("{SELECT} WHERE {by} = $1"))).bind(id).fetch_optional(conn).await?;
     row.as_ref().map(RequestRow::read).transpose()
 }
 
@@ -223,13 +222,15 @@ pub async fn insert_grant(
     now: Timestamp,
     expires_at: Timestamp,
 ) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO grants (id, request_id, created_at, expires_at, revoked_at) VALUES ($1, $2, $3, $4, NULL)")
-        .bind(id.to_string())
-        .bind(request.to_string())
-        .bind(now.as_millis())
-        .bind(expires_at.as_millis())
-        .execute(tx.conn())
-        .await?;
+    sqlx::query(
+        "INSERT INTO grants (id, request_id, created_at, expires_at, revoked_at) VALUES ($1, $2, $3, $4, NULL)",
+    )
+    .bind(id.to_string())
+    .bind(request.to_string())
+    .bind(now.as_millis())
+    .bind(expires_at.as_millis())
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }
 
@@ -272,7 +273,12 @@ pub struct Filter {
 }
 
 /// A page of requests, newest first.
-pub async fn page(conn: &mut Reader, filter: &Filter, now: Timestamp, limit: u32) -> Result<Vec<RequestRow>, StoreError> {
+pub async fn page(
+    conn: &mut Reader,
+    filter: &Filter,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<RequestRow>, StoreError> {
     let mut where_ = Where::default();
     let own = filter.seen.own.map(|person| format!("q.requester = {}", where_.bind(person.to_string())));
     let all = match &filter.seen.collections {

@@ -14,6 +14,7 @@
 //! Dropped without [`Tx::commit`] it is rolled back. A commit whose outcome is unknown is
 //! [`StoreError::CommitUnknown`]: the caller reads what it meant to write, never guesses.
 
+pub mod access;
 pub mod collections;
 mod engine;
 pub mod garbage;
