@@ -5,6 +5,22 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::roles::Role;
+
+/// The persons and machines of a vault for trying out, by the names under which `tokens` has them, and the one role
+/// of each. Two administrators, so that a role which takes two persons to give can be given.
+pub const PEOPLE: [(&str, Role); 9] = [
+    ("uploader", Role::Uploader),
+    ("analyst", Role::Analyst),
+    ("approver", Role::Approver),
+    ("approver-2", Role::Approver),
+    ("key-officer", Role::KeyOfficer),
+    ("key-officer-2", Role::KeyOfficer),
+    ("auditor", Role::Auditor),
+    ("administrator", Role::Administrator),
+    ("administrator-2", Role::Administrator),
+];
+
 /// Addresses and logins of a vault for trying out. It holds tokens: readable by its owner only.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DevFile {
@@ -18,7 +34,7 @@ pub struct DevFile {
     pub notice_sha256: String,
     /// The log's verifier key as in c2sp.org/signed-note: `name+hash+base64`.
     pub log_public_key: String,
-    /// One token for each person or machine of the sample, by what they are (`uploader`, `approver-2`, …).
+    /// One token for each person or machine of the sample, by its name in [`PEOPLE`].
     pub tokens: BTreeMap<String, String>,
 }
 

@@ -36,6 +36,36 @@ fn a_request_is_decided_once() {
 }
 
 #[test]
+fn a_second_token_of_the_same_person_is_not_a_second_person() {
+    let vault = Vault::start();
+    let record = tus::upload(&vault, "voice.webm", "audio/webm", &media("chromium-voice.webm"));
+    let (one, two) = (vault.person("administrator"), vault.person("administrator-2"));
+    // Somebody who may both ask and decide, with two tokens.
+    let both = one.post("/v1/people", &json!({"name": "Both", "kind": "human"})).expect(201).text("id");
+    for role in ["analyst", "approver"] {
+        let body = json!({"person_id": both, "role": role, "collection": "demo", "reason": "A small team"});
+        let binding = one.post("/v1/role-bindings", &body).expect(201).text("id");
+        let confirmed = two.post(&format!("/v1/role-bindings/{binding}/confirm"), &json!({})).expect(200);
+        assert_eq!(confirmed.text("state"), "active");
+    }
+    let token = |label: &str| {
+        let body = json!({"person_id": both, "label": label, "expires_at": "2027-01-01T00:00:00Z"});
+        Caller::new(&vault.dev.url, Some(&one.post("/v1/tokens", &body).expect(201).text("secret")))
+    };
+    let (first, second) = (token("desk"), token("phone"));
+    let body = json!({"record_id": record, "purpose": access::PURPOSE, "reason": "Hear it", "case_number": "C-1"});
+    let request = first.post("/v1/access-requests", &body).expect(201).text("id");
+    for caller in [&first, &second] {
+        let answer = caller.post(&format!("/v1/access-requests/{request}/approve"), &json!({}));
+        answer.refused(403, "self_approval");
+    }
+    // Another person decides, and then it plays.
+    let _grant = access::approve(&vault, "approver", &request);
+    let _session = access::try_open(&second, &request, &json!({})).expect(201);
+    let _clean = cli::verify_log(&vault).expect(0);
+}
+
+#[test]
 fn nobody_gives_themselves_a_role_and_nobody_alone_gives_one_that_plays() {
     let vault = Vault::start();
     let administrator = vault.person("administrator");
