@@ -28,7 +28,7 @@ pub struct Vault {
     pub store: Store,
     /// Bytes of media, of the published log and of the journal.
     pub objects: Objects,
-    /// Keys; each call answers that the vault is sealed while it is.
+    /// Keys, sealed or not: for opening the vault. Acts take [`Vault::keys`].
     pub keys: Arc<KeyService>,
     /// What has been taken away, asked before anything is served.
     pub restrictions: Restrictions,
@@ -101,6 +101,11 @@ impl Vault {
         // A log that cannot be signed is told now, not at the first playback.
         self.keys.log_signer().await?;
         Ok(())
+    }
+
+    /// Keys, once everything that needs them stands too.
+    pub fn keys(&self) -> Result<&Arc<KeyService>, Failure> {
+        if self.opened.is_cancelled() { Ok(&self.keys) } else { Err(Code::Sealed.into()) }
     }
 
     /// What has to stand before this node serves, by name.
