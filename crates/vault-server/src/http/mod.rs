@@ -5,6 +5,7 @@ mod layers;
 pub mod listen;
 pub mod openapi;
 mod pages;
+pub mod playback;
 pub mod precondition;
 pub mod problem;
 pub mod range;

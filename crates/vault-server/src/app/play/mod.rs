@@ -1,4 +1,10 @@
 //! Playing a recording.
 
+pub mod findings;
+pub mod live;
 pub mod served;
 pub mod source;
+pub mod stream;
+
+#[cfg(test)]
+pub mod testing;

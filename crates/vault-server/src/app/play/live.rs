@@ -1,0 +1,277 @@
+//! A playback session in memory: everything a Range request needs, so that a warm session reads no row.
+
+use core::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use vault_api::code::Code;
+use vault_core::ids::SessionId;
+use vault_core::media::layout::{SegmentSlice, VerifiedLength};
+use vault_core::media::open::ObjectReader;
+use vault_core::time::Timestamp;
+use zeroize::Zeroizing;
+
+use super::served::Served;
+use super::source::{ReadError, Source};
+use crate::app::error::Failure;
+use crate::app::restrict::{Refusal, Restrictions, Subject, Watch};
+use crate::store::sessions::SessionRow;
+
+/// Most sessions kept in memory. One that falls out is built again when it is asked for.
+pub const MOST: usize = 4096;
+
+/// Why a session serves nothing, or nothing more.
+#[derive(Debug, thiserror::Error)]
+pub enum Ended {
+    /// Something it stands on was taken away, or this node would not know.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Its time is over.
+    #[error("the session has expired")]
+    Expired,
+    /// It was closed.
+    #[error("the session was closed")]
+    Closed,
+    /// What is stored cannot be read, or is not what was stored.
+    #[error(transparent)]
+    Unreadable(#[from] ReadError),
+}
+
+impl From<Ended> for Failure {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Refused(refusal) => refusal.into(),
+            Ended::Expired | Ended::Closed => Code::SessionEnded.into(),
+            Ended::Unreadable(e) if e.is_damage() => Self::new(Code::IntegrityFailure).because(e),
+            Ended::Unreadable(e) => Self::new(Code::Unavailable).because(e),
+        }
+    }
+}
+
+/// What changes while a session is open. One lock for both: once closed, nothing is added to what was served.
+#[derive(Default)]
+struct Account {
+    closed: bool,
+    served: Served,
+}
+
+/// A session that can be played on this node.
+pub struct Live {
+    row: SessionRow,
+    content_type: &'static str,
+    source: Source,
+    length: VerifiedLength,
+    reader: Mutex<ObjectReader>,
+    watch: Watch,
+    account: Mutex<Account>,
+    /// Whether damage has been reported: once is enough for a session.
+    reported: AtomicBool,
+    last_used: AtomicI64,
+}
+
+/// Nothing that panics leaves these half-changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Live {
+    /// A session whose disclosure is logged: `reader` could not have been made otherwise.
+    #[must_use]
+    pub fn new(row: SessionRow, content_type: &str, source: Source, reader: ObjectReader) -> Self {
+        let subject = Subject::new()
+            .record(row.record)
+            .collection(row.collection)
+            .person(row.person)
+            .grant(row.grant)
+            .binding(row.binding)
+            .session(row.id);
+        Self {
+            content_type: served_type(content_type),
+            source,
+            length: reader.length(),
+            reader: Mutex::new(reader),
+            watch: Watch::new(subject),
+            account: Mutex::default(),
+            reported: AtomicBool::new(false),
+            last_used: AtomicI64::new(row.created_at.as_millis()),
+            row,
+        }
+    }
+
+    /// The session's row, as it was opened.
+    #[must_use]
+    pub const fn row(&self) -> &SessionRow {
+        &self.row
+    }
+
+    /// The content type to send.
+    #[must_use]
+    pub const fn content_type(&self) -> &'static str {
+        self.content_type
+    }
+
+    /// The proven length.
+    #[must_use]
+    pub const fn length(&self) -> VerifiedLength {
+        self.length
+    }
+
+    /// The opaque part of the entity tag: it names object and representation, so the same bytes have the same tag in
+    /// every session, and no other bytes have it.
+    #[must_use]
+    pub fn opaque_tag(&self) -> String {
+        format!("{}.{}", self.row.object, self.row.representation)
+    }
+
+    /// The object's ciphertext.
+    #[must_use]
+    pub const fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Whether the session may serve at `now`. Asked before each segment; reads no row and waits for nothing.
+    pub fn admit(&self, restrictions: &Restrictions, now: Timestamp) -> Result<(), Ended> {
+        restrictions.check_watched(&self.watch)?;
+        if now >= self.row.expires_at {
+            return Err(Ended::Expired);
+        }
+        if lock(&self.account).closed {
+            return Err(Ended::Closed);
+        }
+        self.last_used.store(now.as_millis(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Opens the segment that `slice` lies in.
+    pub fn open_segment(&self, slice: SegmentSlice, ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>, Ended> {
+        let tag = self.source.tag(slice.index)?;
+        let length = self.length.plaintext_of(slice.index).map_err(ReadError::from)?;
+        let mut plaintext = Zeroizing::new(vec![0; length]);
+        lock(&self.reader).read_segment(slice.index, tag, ciphertext, &mut plaintext).map_err(ReadError::from)?;
+        Ok(plaintext)
+    }
+
+    /// Enters what is about to be served, unless the session was closed meanwhile.
+    pub fn account_for(&self, slice: SegmentSlice) -> Result<(), Ended> {
+        let start = slice.index * self.length.extent().segment().plaintext();
+        let mut account = lock(&self.account);
+        if account.closed {
+            return Err(Ended::Closed);
+        }
+        account.served.add(start + slice.from as u64..start + slice.to as u64);
+        Ok(())
+    }
+
+    /// Ends it on this node: nothing is served after this returns. What was served until then.
+    #[must_use]
+    pub fn end(&self) -> Served {
+        let mut account = lock(&self.account);
+        account.closed = true;
+        account.served.clone()
+    }
+
+    /// Whether damage is to be reported now: true once.
+    #[must_use]
+    pub fn first_damage(&self) -> bool {
+        !self.reported.swap(true, Ordering::AcqRel)
+    }
+}
+
+/// The type to serve: one of those the content check recognises, whatever a row says.
+fn served_type(recognised: &str) -> &'static str {
+    const KNOWN: [&str; 10] = [
+        "video/webm",
+        "audio/webm",
+        "video/x-matroska",
+        "audio/x-matroska",
+        "video/mp4",
+        "audio/mp4",
+        "video/ogg",
+        "audio/ogg",
+        "audio/wav",
+        "audio/mpeg",
+    ];
+    KNOWN.into_iter().find(|known| *known == recognised).unwrap_or("application/octet-stream")
+}
+
+/// The sessions that are warm on this node.
+pub struct Sessions {
+    /// Names this process: what another one served is not known here.
+    instance: String,
+    live: Mutex<HashMap<SessionId, Arc<Live>>>,
+}
+
+impl Sessions {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { instance: hex::encode(vault_core::random::array::<16>()), live: Mutex::default() }
+    }
+
+    /// The name of this process, as session rows keep it.
+    #[must_use]
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// A warm session.
+    #[must_use]
+    pub fn get(&self, id: SessionId) -> Option<Arc<Live>> {
+        lock(&self.live).get(&id).map(Arc::clone)
+    }
+
+    /// Keeps a session warm, unless it is already: then that one is the one to use. Returns it, and the one that had to
+    /// make room.
+    #[must_use = "whoever made room is to be marked: what it served is forgotten"]
+    pub fn keep(&self, new: Live) -> (Arc<Live>, Option<Arc<Live>>) {
+        let mut live = lock(&self.live);
+        if let Some(held) = live.get(&new.row.id) {
+            return (Arc::clone(held), None);
+        }
+        let mut made_room = None;
+        if live.len() >= MOST {
+            let oldest =
+                live.values().min_by_key(|held| held.last_used.load(Ordering::Relaxed)).map(|held| held.row.id);
+            made_room = oldest.and_then(|id| live.remove(&id));
+        }
+        let new = Arc::new(new);
+        live.insert(new.row.id, Arc::clone(&new));
+        (new, made_room)
+    }
+
+    /// Forgets a session.
+    pub fn remove(&self, id: SessionId) -> Option<Arc<Live>> {
+        lock(&self.live).remove(&id)
+    }
+
+    /// How many are warm.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        lock(&self.live).len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_types_of_recordings_are_served() {
+        assert_eq!(served_type("video/webm"), "video/webm");
+        for other in ["text/html", "image/svg+xml", "video/webm; codecs=vp8", ""] {
+            assert_eq!(served_type(other), "application/octet-stream");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Serving a range: one segment at a time, each checked for restrictions right before it leaves.
+
+use core::ops::Range;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use vault_core::media::layout::{InvalidExtent, SegmentSlice};
+use vault_core::time::Clock;
+use zeroize::Zeroizing;
+
+use super::findings::Findings;
+use super::live::{Ended, Live};
+use super::source::ReadError;
+use crate::app::restrict::Restrictions;
+use crate::metrics::Metrics;
+
+/// Most ciphertext read at once: eight segments of a voice, two of a video (less their overhead of 32 bytes each). A
+/// Range of a player costs one read of the object store, and no more than this is buffered ahead, all of it encrypted.
+const READ_AHEAD: u64 = 512 * 1024 + 8 * 32;
+
+/// From this segment size on, decryption leaves the threads that answer requests.
+const OWN_THREAD_FROM: usize = 128 * 1024;
+
+/// What of a node stands between a session and its bytes.
+#[derive(Clone)]
+pub struct Gate {
+    /// What has been taken away.
+    pub restrictions: Restrictions,
+    /// When it is.
+    pub clock: Arc<dyn Clock>,
+    /// What was served.
+    pub metrics: Arc<Metrics>,
+    /// Where damage is told.
+    pub findings: Findings,
+}
+
+impl Gate {
+    /// Whether the session may serve now.
+    pub fn admit(&self, live: &Live) -> Result<(), Ended> {
+        live.admit(&self.restrictions, self.clock.now())
+    }
+}
+
+/// A range being served. Dropped at any point it serves nothing more.
+pub struct Playing {
+    live: Arc<Live>,
+    gate: Gate,
+    slices: VecDeque<SegmentSlice>,
+    /// Ciphertext read ahead: that of the next segments.
+    ahead: Ahead,
+}
+
+/// Bytes read of the ciphertext, and where they begin.
+#[derive(Default)]
+struct Ahead {
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Ahead {
+    fn get(&self, range: &Range<u64>) -> Option<Range<usize>> {
+        let from = usize::try_from(range.start.checked_sub(self.start)?).ok()?;
+        let to = usize::try_from(range.end.checked_sub(self.start)?).ok()?;
+        (to <= self.bytes.len()).then_some(from..to)
+    }
+}
+
+impl Playing {
+    /// Begins to serve `range` of the plaintext, which lies within the recording.
+    pub fn begin(live: &Arc<Live>, gate: &Gate, range: Range<u64>) -> Result<Self, Ended> {
+        let slices = live.length().segments(range).map_err(ReadError::from)?.collect();
+        Ok(Self { live: Arc::clone(live), gate: gate.clone(), slices, ahead: Ahead::default() })
+    }
+
+    /// The next bytes, at most a segment of them; `None` at the end.
+    pub async fn next(&mut self) -> Option<Result<Bytes, Ended>> {
+        let slice = self.slices.front().copied()?;
+        let outcome = self.serve(slice).await;
+        match &outcome {
+            Ok(bytes) => {
+                self.slices.pop_front();
+                self.gate.metrics.played_bytes.inc_by(bytes.len() as u64);
+            }
+            Err(ended) => {
+                // Nothing follows an error.
+                self.slices.clear();
+                if let Ended::Unreadable(e) = ended
+                    && e.is_damage()
+                    && self.live.first_damage()
+                {
+                    self.gate.findings.tell(self.live.row(), e.finding());
+                }
+            }
+        }
+        Some(outcome)
+    }
+
+    async fn serve(&mut self, slice: SegmentSlice) -> Result<Bytes, Ended> {
+        self.gate.admit(&self.live)?;
+        let range = self.ciphertext_of(slice.index).map_err(ReadError::from)?;
+        if self.ahead.get(&range).is_none() {
+            self.read_ahead(&range).await?;
+            // Reading may have taken long: what was taken away meanwhile bites now.
+            self.gate.admit(&self.live)?;
+        }
+        let plaintext = self.open(slice, &range).await?;
+        self.live.account_for(slice)?;
+        // The buffer is wiped when the last of its bytes has been handed to the connection.
+        Ok(Bytes::from_owner(Plain(plaintext)).slice(slice.from..slice.to))
+    }
+
+    async fn read_ahead(&mut self, first: &Range<u64>) -> Result<(), Ended> {
+        let mut end = first.end;
+        for slice in self.slices.iter().skip(1) {
+            let next = self.ciphertext_of(slice.index).map_err(ReadError::from)?;
+            if next.start != end || next.end - first.start > READ_AHEAD {
+                break;
+            }
+            end = next.end;
+        }
+        // The old buffer goes first: never two at a time.
+        self.ahead = Ahead::default();
+        self.ahead = Ahead { start: first.start, bytes: self.live.source().read(first.start..end).await? };
+        Ok(())
+    }
+
+    async fn open(&mut self, slice: SegmentSlice, range: &Range<u64>) -> Result<Zeroizing<Vec<u8>>, Ended> {
+        let missing = ReadError::Rows("ciphertext that was not read");
+        let within = self.ahead.get(range).ok_or(missing)?;
+        if within.len() < OWN_THREAD_FROM {
+            let ciphertext = self.ahead.bytes.get(within).unwrap_or_default();
+            return self.live.open_segment(slice, ciphertext);
+        }
+        let (live, ahead) = (Arc::clone(&self.live), core::mem::take(&mut self.ahead));
+        let opened = tokio::task::spawn_blocking(move || {
+            let plaintext = live.open_segment(slice, ahead.bytes.get(within).unwrap_or_default());
+            (ahead, plaintext)
+        });
+        // A panic there, or a runtime that stops, ends the answer.
+        let (ahead, plaintext) = opened.await.map_err(|_| Ended::Closed)?;
+        self.ahead = ahead;
+        plaintext
+    }
+
+    fn ciphertext_of(&self, index: u64) -> Result<Range<u64>, InvalidExtent> {
+        let (offset, length) = self.live.length().extent().segment_at(index)?;
+        Ok(offset..offset + length)
+    }
+}
+
+/// A segment's plaintext as the owner of the bytes that are sent.
+struct Plain(Zeroizing<Vec<u8>>);
+
+impl AsRef<[u8]> for Plain {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}

@@ -1,0 +1,3 @@
+//! Playback: opening a session, reading its media, ending it.
+
+pub mod media;
