@@ -1,6 +1,6 @@
 //! What a running node shares: configuration, clock, metrics, database, and what is built on them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 use vault_api::code::Code;
@@ -8,6 +8,7 @@ use vault_core::keys::keyring::Passphrase;
 use vault_core::time::Clock;
 
 use crate::app::error::Failure;
+use crate::app::ledger::Ledger;
 use crate::app::restrict::Restrictions;
 use crate::config::Config;
 use crate::custody::KeyService;
@@ -38,6 +39,7 @@ pub struct Vault {
     pub closing: CancellationToken,
     /// Cancelled when the vault is unsealed: jobs that need keys or the log begin.
     pub opened: CancellationToken,
+    log: OnceLock<Ledger>,
     /// Two unseals at once would open the log twice.
     unsealing: tokio::sync::Mutex<()>,
 }
@@ -76,6 +78,7 @@ impl Vault {
             stopping,
             closing,
             opened: CancellationToken::new(),
+            log: OnceLock::new(),
             unsealing: tokio::sync::Mutex::new(()),
         }))
     }
@@ -100,12 +103,19 @@ impl Vault {
     async fn open_what_needs_keys(self: &Arc<Self>) -> Result<(), Failure> {
         // A log that cannot be signed is told now, not at the first playback.
         self.keys.log_signer().await?;
+        // Nobody else sets it: the caller holds the lock.
+        let _ = self.log.set(Ledger::start());
         Ok(())
     }
 
     /// Keys, once everything that needs them stands too.
     pub fn keys(&self) -> Result<&Arc<KeyService>, Failure> {
         if self.opened.is_cancelled() { Ok(&self.keys) } else { Err(Code::Sealed.into()) }
+    }
+
+    /// The audit log, while the vault is open.
+    pub fn ledger(&self) -> Result<&Ledger, Failure> {
+        self.log.get().ok_or_else(|| Code::Sealed.into())
     }
 
     /// What has to stand before this node serves, by name.
