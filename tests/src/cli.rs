@@ -52,9 +52,15 @@ pub fn offline(vault: &Vault) -> Command {
 /// Runs it with a person's login.
 #[must_use]
 pub fn run(vault: &Vault, person: &str, arguments: &[&str]) -> Ended {
+    run_at(vault, &vault.dev.url, person, arguments)
+}
+
+/// Runs it with a person's login at another address of the vault's: a line, a proxy.
+#[must_use]
+pub fn run_at(vault: &Vault, url: &str, person: &str, arguments: &[&str]) -> Ended {
     let token = token_file(vault, person);
     let mut command = offline(vault);
-    command.args(arguments).args(["--url", &vault.dev.url, "--token-file"]).arg(token);
+    command.args(arguments).args(["--url", url, "--token-file"]).arg(token);
     ended(command)
 }
 

@@ -1,13 +1,13 @@
 //! `vault-cli` as people use it, against a running vault.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::io::Write;
+use std::process::Stdio;
 
 use vault_tests::fixtures::{Chance, media, wav};
+use vault_tests::line::{Direction, Line};
 use vault_tests::programs::workspace;
 use vault_tests::vault::Vault;
-use vault_tests::{cli, tus};
+use vault_tests::{access, cli, tus};
 
 const PURPOSE: &str = "service-improvement";
 
@@ -97,90 +97,70 @@ fn a_dropped_connection_costs_no_upload() {
     let file = vault.room().join("call.wav");
     std::fs::write(&file, &recording).expect("written");
 
-    // A line that breaks three times, each after some 600 kB.
-    let target = vault.dev.url.strip_prefix("http://").expect("loopback").to_owned();
-    let line = Line::open(&target, 3, 600_000);
+    let line = Line::open(&vault, Direction::ToServer, 3, 600_000);
     let consent = consent(&vault);
-    let token = cli::token_file(&vault, "uploader");
-    let mut command = cli::offline(&vault);
-    command.args([
-        "upload",
-        "call.wav",
-        "--collection",
-        "demo",
-        "--consent",
-        &consent,
-        "--url",
+    let ended = cli::run_at(
+        &vault,
         &line.url,
-        "--token-file",
-    ]);
-    command.arg(token);
-    let ended = cli::ended(command).expect(0);
+        "uploader",
+        &["upload", "call.wav", "--collection", "demo", "--consent", &consent],
+    );
+    let ended = ended.expect(0);
     assert_eq!(line.broken(), 3, "the line did not break: {ended:?}");
     assert!(ended.err.contains("going on"), "{ended:?}");
 
     let record = ended.json()["record_id"].as_str().expect("a record").to_owned();
-    let session = vault_tests::access::granted(&vault, &record);
-    assert!(vault_tests::access::play(&vault, &session) == recording, "a broken line changed the recording");
+    let session = access::granted(&vault, &record);
+    assert!(access::play(&vault, &session) == recording, "a broken line changed the recording");
     let _log = cli::verify_log(&vault).expect(0);
 }
 
-/// A TCP line to a server that breaks a few times after so many bytes from the client.
-struct Line {
-    url: String,
-    breaks: std::sync::Arc<AtomicUsize>,
+#[test]
+fn a_dropped_connection_costs_no_download() {
+    let vault = Vault::start();
+    let recording = wav(3_000_000, &mut Chance::new(22));
+    let record = tus::upload(&vault, "call.wav", "audio/wav", &recording);
+    let request = access::request(&vault, "analyst", &record, "Hear it", "C-1");
+    let _grant = access::approve(&vault, "approver", &request);
+
+    let line = Line::open(&vault, Direction::FromServer, 3, 600_000);
+    let arguments = ["play", &record, "--purpose", PURPOSE, "--reason", "Hear it", "--out", "call.wav"];
+    let ended = cli::run_at(&vault, &line.url, "analyst", &arguments).expect(0);
+    assert_eq!(line.broken(), 3, "the line did not break: {ended:?}");
+    assert!(std::fs::read(vault.room().join("call.wav")).expect("the file") == recording);
+    let _log = cli::verify_log(&vault).expect(0);
 }
 
-impl Line {
-    fn open(target: &str, times: usize, after: usize) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let breaks = std::sync::Arc::new(AtomicUsize::new(0));
-        let (counter, target) = (std::sync::Arc::clone(&breaks), target.to_owned());
-        std::thread::spawn(move || {
-            for near in listener.incoming().filter_map(Result::ok) {
-                let far = TcpStream::connect(&target).expect("the server listens");
-                let (near_back, far_back) = (near.try_clone().expect("a clone"), far.try_clone().expect("a clone"));
-                std::thread::spawn(move || pass(&far_back, &near_back, usize::MAX));
-                let counter = std::sync::Arc::clone(&counter);
-                std::thread::spawn(move || {
-                    let may_break = counter.load(Ordering::SeqCst) < times;
-                    let limit = if may_break { after } else { usize::MAX };
-                    if pass(&near, &far, limit) {
-                        counter.fetch_add(1, Ordering::SeqCst);
-                    }
-                    let _ = near.shutdown(Shutdown::Both);
-                    let _ = far.shutdown(Shutdown::Both);
-                });
-            }
-        });
-        Self { url, breaks }
+#[test]
+fn a_login_is_for_one_address() {
+    let vault = Vault::start();
+    let token = vault.dev.tokens["auditor"].clone();
+    let login = |secret: &str| {
+        let mut command = cli::offline(&vault);
+        command.args(["login", "--url", &vault.dev.url]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("vault-cli starts");
+        child.stdin.take().expect("a pipe").write_all(format!("{secret}\n").as_bytes()).expect("written");
+        let output = child.wait_with_output().expect("vault-cli ends");
+        (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    let unknown = "fv_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    for wrong in ["", "secret", unknown] {
+        assert_eq!(login(wrong).0, Some(1), "{wrong:?}");
     }
+    let (code, said) = login(&token);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains(&token), "login shows the token");
 
-    fn broken(&self) -> usize {
-        self.breaks.load(Ordering::SeqCst)
-    }
-}
+    let mut whoami = cli::offline(&vault);
+    whoami.arg("whoami");
+    let me = cli::ended(whoami).expect(0);
+    assert_eq!(me.json()["roles"][0]["role"], "auditor");
+    assert!(!me.out.contains(&token));
 
-/// Passes bytes on until the end (false) or the limit (true).
-fn pass(mut from: &TcpStream, mut to: &TcpStream, limit: usize) -> bool {
-    let mut buffer = [0; 16 * 1024];
-    let mut passed = 0;
-    loop {
-        match from.read(&mut buffer) {
-            Ok(0) | Err(_) => {
-                let _ = to.shutdown(Shutdown::Write);
-                return false;
-            }
-            Ok(read) => {
-                if to.write_all(&buffer[..read]).is_err() {
-                    return false;
-                }
-                passed += read;
-                if passed >= limit {
-                    return true;
-                }
-            }
-        }
-    }
+    // Another address, even of the same vault, does not get the token.
+    let line = Line::open(&vault, Direction::ToServer, 0, usize::MAX);
+    let mut elsewhere = cli::offline(&vault);
+    elsewhere.args(["whoami", "--url", &line.url]);
+    assert_eq!(cli::ended(elsewhere).expect(1).json()["code"], "client_token");
 }
