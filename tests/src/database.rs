@@ -26,6 +26,17 @@ pub fn texts(vault: &Vault, sql: &str) -> Vec<String> {
     })
 }
 
+/// The first column of every row, as bytes; NULLs left out.
+#[must_use]
+#[track_caller]
+pub fn blobs(vault: &Vault, sql: &str) -> Vec<Vec<u8>> {
+    let sql = AssertSqlSafe(sql.to_owned());
+    with(vault, async |connection| {
+        let rows = connection.fetch_all(sql).await.expect("the query works");
+        rows.iter().filter_map(|row| row.get::<Option<Vec<u8>>, _>(0)).collect()
+    })
+}
+
 /// The first column of the one row, as a number.
 #[must_use]
 #[track_caller]

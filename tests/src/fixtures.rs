@@ -47,7 +47,11 @@ impl Chance {
 
     /// Bytes.
     pub fn bytes(&mut self, length: usize) -> Vec<u8> {
-        (0..length).map(|_| self.number().to_le_bytes()[0]).collect()
+        let mut bytes = vec![0; length];
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&self.number().to_le_bytes()[..chunk.len()]);
+        }
+        bytes
     }
 }
 

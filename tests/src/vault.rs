@@ -68,6 +68,12 @@ impl Vault {
         self.folder.path()
     }
 
+    /// The server's process.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.child.as_ref().expect("the server runs").id()
+    }
+
     /// The file that holds everything the server has said, over all its starts.
     #[must_use]
     pub fn log_path(&self) -> PathBuf {

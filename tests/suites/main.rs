@@ -3,7 +3,10 @@
 mod canary;
 mod command_line;
 mod crash;
+mod gate;
 mod matrix;
+mod memory;
 mod openapi;
 mod refusals;
+mod restrict;
 mod story;

@@ -1,0 +1,136 @@
+//! Promise 4: no plaintext without a trace. The log is blocked, rows are inserted by hand, and nothing is played.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use vault_tests::database;
+use vault_tests::fixtures::media;
+use vault_tests::vault::Vault;
+use vault_tests::{access, cli, tus};
+
+const NAME: &str = "chromium-voice.webm";
+const KIND: &str = "audio/webm;codecs=opus";
+/// `limits.log_seconds` is 10 unless set: 503 comes then, not much later.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[test]
+fn p4_no_plaintext_without_a_logged_entry() {
+    let vault = Vault::start();
+    let record = tus::upload(&vault, NAME, KIND, &media(NAME));
+    let request = access::request(&vault, "analyst", &record, "Hear what was said", "C-1");
+    let approved = access::approve(&vault, "approver", &request);
+    let playing = access::open(&vault, "analyst", &request);
+    assert!(access::play(&vault, &playing) == media(NAME));
+
+    let blocked = Blocked::log_of(&vault);
+    let start = Instant::now();
+    let refused = access::try_open(&vault.person("analyst"), &request, &json!({"representation": "original"}));
+    assert_eq!(refused.status, 503, "a session opened while its entry cannot be published: {refused}");
+    assert!(start.elapsed() < PATIENCE, "503 took {:?}", start.elapsed());
+    let ready = vault.nobody().get("/readyz");
+    assert_eq!(ready.status, 503, "a vault that cannot write its log says it is ready: {ready}");
+
+    // What takes something away does not wait for the log (promise 6).
+    let start = Instant::now();
+    let revoked = vault.person("approver").delete(&format!("/v1/grants/{}", approved.grant_id));
+    assert!([200, 202, 204].contains(&revoked.status), "a revocation waits for the log: {revoked}");
+    let after = vault.person("analyst").get(&playing.playback_url);
+    assert!(after.status >= 400, "a revoked grant still plays: {after}");
+    assert!(start.elapsed() < PATIENCE);
+
+    drop(blocked);
+    wait_until_ready(&vault);
+    let again = access::granted(&vault, &record);
+    assert!(access::play(&vault, &again) == media(NAME));
+    let _clean = cli::verify_log(&vault).expect(0);
+}
+
+#[test]
+fn p4_rows_inserted_by_hand_open_nothing() {
+    let vault = Vault::start();
+    let record = tus::upload(&vault, NAME, KIND, &media(NAME));
+    let request = access::request(&vault, "analyst", &record, "Hear what was said", "C-1");
+
+    // What an approval leaves in the database, without the entry that it leaves in the log.
+    let grant = "019ab5d2-7c1e-7a40-9d3c-2f6b1e0c4a55";
+    let approver = database::texts(&vault, "SELECT person_id FROM role_bindings WHERE role = 'approver'").remove(0);
+    let changed = database::execute(
+        &vault,
+        &format!(
+            "UPDATE access_requests SET state = 'approved', decided_by = '{approver}', decided_at = created_at WHERE id = '{request}'"
+        ),
+    );
+    assert_eq!(changed, 1);
+    database::execute(
+        &vault,
+        &format!(
+            "INSERT INTO grants (id, request_id, created_at, expires_at) SELECT '{grant}', id, created_at, until FROM access_requests WHERE id = '{request}'"
+        ),
+    );
+    let refused = access::try_open(&vault.person("analyst"), &request, &json!({"representation": "original"}));
+    assert!(refused.status >= 400, "a grant that no approval made opens a session: {refused}");
+
+    // The same for a role: the auditor becomes an analyst by a row.
+    let auditor = database::texts(&vault, "SELECT person_id FROM role_bindings WHERE role = 'auditor'").remove(0);
+    let changed = database::execute(
+        &vault,
+        &format!(
+            "INSERT INTO role_bindings (id, person_id, role, collection_id, state, proposed_at, active_at) \
+         SELECT '019ab5d2-7c1e-7a40-9d3c-2f6b1e0c4a66', '{auditor}', role, collection_id, state, proposed_at, active_at \
+         FROM role_bindings WHERE role = 'analyst'"
+        ),
+    );
+    assert_eq!(changed, 1);
+    let body = json!({"record_id": record, "purpose": access::PURPOSE, "reason": "Curiosity", "case_number": "C-2"});
+    let asked = vault.person("auditor").post("/v1/access-requests", &body);
+    if asked.status == 201 {
+        // Filing may rest on the row; playing must not.
+        let id = asked.text("id");
+        let _grant = access::approve(&vault, "approver", &id);
+        let opened = access::try_open(&vault.person("auditor"), &id, &json!({}));
+        assert!(opened.status >= 400, "a role that no entry gave opens a session: {opened}");
+    }
+}
+
+/// The published log's place, blocked so that nothing can be written below it; undone when dropped.
+struct Blocked {
+    place: PathBuf,
+    aside: PathBuf,
+}
+
+impl Blocked {
+    fn log_of(vault: &Vault) -> Self {
+        let place = log_folder(&vault.data().join("objects")).expect("a published checkpoint below objects/");
+        let aside = vault.room().join("log-aside");
+        fs::rename(&place, &aside).expect("the log is moved aside");
+        // A file where a directory belongs: every write below it fails, for root too.
+        fs::write(&place, b"in the way").expect("blocked");
+        Self { place, aside }
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        fs::remove_file(&self.place).expect("unblocked");
+        fs::rename(&self.aside, &self.place).expect("the log is back");
+    }
+}
+
+/// The directory below `folder` that holds a file called `checkpoint`.
+fn log_folder(folder: &Path) -> Option<PathBuf> {
+    let entries: Vec<PathBuf> = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).collect();
+    if entries.iter().any(|path| path.is_file() && path.file_name().is_some_and(|name| name == "checkpoint")) {
+        return Some(folder.to_owned());
+    }
+    entries.iter().filter(|path| path.is_dir()).find_map(|path| log_folder(path))
+}
+
+fn wait_until_ready(vault: &Vault) {
+    let start = Instant::now();
+    while vault.nobody().get("/readyz").status != 200 {
+        assert!(start.elapsed() < PATIENCE, "the vault does not recover");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
