@@ -7,4 +7,4 @@ pub mod source;
 pub mod stream;
 
 #[cfg(test)]
-pub mod testing;
+pub(crate) mod testing;

@@ -121,7 +121,13 @@ impl Playing {
         }
         // The old buffer goes first: never two at a time.
         self.ahead = Ahead::default();
-        self.ahead = Ahead { start: first.start, bytes: self.live.source().read(first.start..end).await? };
+        let source = self.live.source();
+        let bytes = match source.read(first.start..end).await {
+            // What is damaged further on does not take with it what comes before.
+            Err(e) if e.is_damage() && end > first.end => source.read(first.clone()).await?,
+            outcome => outcome?,
+        };
+        self.ahead = Ahead { start: first.start, bytes };
         Ok(())
     }
 

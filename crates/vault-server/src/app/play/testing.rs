@@ -67,7 +67,7 @@ impl Stored {
         }
         let rest = chunks.remainder();
         let mut out = vec![0; rest.len() + 32];
-        sealer.finish(rest, &mut out).unwrap();
+        let _ = sealer.finish(rest, &mut out).unwrap();
         let tag = SegmentTag(*out.last_chunk().unwrap());
         sealed.push((out, tag));
 
