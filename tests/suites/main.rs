@@ -9,4 +9,5 @@ mod memory;
 mod openapi;
 mod refusals;
 mod restrict;
+mod scopes;
 mod story;
