@@ -1,6 +1,6 @@
 //! What a running node shares: configuration, clock, metrics, database, and what is built on them.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use vault_api::code::Code;
@@ -8,7 +8,7 @@ use vault_core::keys::keyring::Passphrase;
 use vault_core::time::Clock;
 
 use crate::app::error::Failure;
-use crate::app::ledger::Ledger;
+use crate::app::ledger::{self, Ledger, VaultKeys};
 use crate::app::restrict::Restrictions;
 use crate::config::Config;
 use crate::custody::KeyService;
@@ -33,13 +33,14 @@ pub struct Vault {
     pub keys: Arc<KeyService>,
     /// What has been taken away, asked before anything is served.
     pub restrictions: Restrictions,
+    /// The audit log; closed until custody is open.
+    pub ledger: Ledger,
     /// Cancelled when the node is to stop: no new request is taken, running ones may end.
     pub stopping: CancellationToken,
     /// Cancelled when every request is answered: jobs end.
     pub closing: CancellationToken,
     /// Cancelled when the vault is unsealed: jobs that need keys or the log begin.
     pub opened: CancellationToken,
-    log: OnceLock<Ledger>,
     /// Two unseals at once would open the log twice.
     unsealing: tokio::sync::Mutex<()>,
 }
@@ -66,6 +67,8 @@ impl Vault {
         if replayed.lost > 0 {
             tracing::error!(replayed.lost, "restrictions are missing from the journal: nobody can tell what they were");
         }
+        let ledger =
+            Ledger::new(store.clone(), objects.clone(), Arc::clone(&clock), Arc::clone(&metrics), ledger::WAIT);
         let (stopping, closing) = (CancellationToken::new(), CancellationToken::new());
         Ok(Arc::new(Self {
             config,
@@ -75,10 +78,10 @@ impl Vault {
             objects,
             keys,
             restrictions,
+            ledger,
             stopping,
             closing,
             opened: CancellationToken::new(),
-            log: OnceLock::new(),
             unsealing: tokio::sync::Mutex::new(()),
         }))
     }
@@ -101,11 +104,10 @@ impl Vault {
     }
 
     async fn open_what_needs_keys(self: &Arc<Self>) -> Result<(), Failure> {
-        // A log that cannot be signed is told now, not at the first playback.
-        self.keys.log_signer().await?;
-        // Nobody else sets it: the caller holds the lock.
-        let _ = self.log.set(Ledger::start());
-        Ok(())
+        // A log that cannot be signed, or whose copies disagree, is told now, not at the first playback.
+        let signer = self.keys.log_signer().await?;
+        let openings = VaultKeys::new(Arc::clone(&self.keys), self.store.clone());
+        Ok(self.ledger.open(signer, Arc::new(openings)).await?)
     }
 
     /// Keys, once everything that needs them stands too.
@@ -115,13 +117,14 @@ impl Vault {
 
     /// The audit log, while the vault is open.
     pub fn ledger(&self) -> Result<&Ledger, Failure> {
-        self.log.get().ok_or_else(|| Code::Sealed.into())
+        if self.ledger.is_open() { Ok(&self.ledger) } else { Err(Code::Sealed.into()) }
     }
 
     /// What has to stand before this node serves, by name.
     pub async fn checks(&self) -> Vec<(&'static str, bool)> {
         vec![
             ("custody", self.opened.is_cancelled()),
+            ("log", self.ledger.is_open()),
             ("database", self.store.ping().await.is_ok()),
             ("restrictions", self.restrictions.is_fresh()),
             ("running", !self.stopping.is_cancelled()),
@@ -131,6 +134,7 @@ impl Vault {
     /// Ends what is open, in order; called once every request is answered.
     pub async fn close(&self) {
         self.closing.cancel();
+        self.ledger.close();
         self.store.close().await;
     }
 }

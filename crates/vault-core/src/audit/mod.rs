@@ -19,5 +19,6 @@ pub mod entry;
 pub mod evidence;
 pub mod merkle;
 pub mod note;
+pub mod proof;
 pub mod slot;
 pub mod tile;

@@ -20,6 +20,7 @@ mod engine;
 pub mod garbage;
 pub mod keys;
 pub mod leases;
+pub mod log;
 pub mod people;
 pub mod records;
 pub mod restrictions;

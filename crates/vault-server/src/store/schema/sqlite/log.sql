@@ -1,20 +1,18 @@
 -- The audit log: the head that is compared and set, the entries, what waits to be sequenced, the openings.
+-- `edge`: size and peaks of the Merkle tree. No signature is kept here: it is made after the commit.
 CREATE TABLE log_head (
-  id         BIGINT NOT NULL PRIMARY KEY,
-  size       BIGINT NOT NULL,
-  root       BLOB NOT NULL,
-  frontier   BLOB NOT NULL,
-  checkpoint TEXT NOT NULL,
-  fence      BIGINT NOT NULL
+  id    BIGINT NOT NULL PRIMARY KEY,
+  size  BIGINT NOT NULL,
+  edge  BLOB NOT NULL,
+  fence BIGINT NOT NULL
 );
 
 CREATE TABLE log_entries (
   idx       BIGINT NOT NULL PRIMARY KEY,
   entry     BLOB NOT NULL,
-  leaf_hash BLOB NOT NULL,
   reference TEXT
 );
-CREATE INDEX log_entries_reference ON log_entries (reference);
+CREATE INDEX log_entries_reference ON log_entries (reference) WHERE reference IS NOT NULL;
 
 -- Entries committed with the act they tell of, not yet sequenced. `id` orders them.
 CREATE TABLE log_outbox (
@@ -24,14 +22,14 @@ CREATE TABLE log_outbox (
   reference TEXT
 );
 
--- Openings of slots, sealed under the record's field key or a staff audit key. NULL `sealed`: erased.
+-- Openings of slots. `under` is 'record' or 'staff', `owner` the record or collection whose key seals them.
+-- NULL `sealed`: erased.
 CREATE TABLE log_openings (
-  idx           BIGINT NOT NULL,
-  slot          TEXT NOT NULL,
-  under         TEXT NOT NULL,
-  collection_id TEXT NOT NULL,
-  record_id     TEXT,
-  sealed        BLOB,
+  idx    BIGINT NOT NULL,
+  slot   TEXT NOT NULL,
+  under  TEXT NOT NULL,
+  owner  TEXT NOT NULL,
+  sealed BLOB,
   PRIMARY KEY (idx, slot)
 );
-CREATE INDEX log_openings_record ON log_openings (record_id);
+CREATE INDEX log_openings_owner ON log_openings (owner);

@@ -1,0 +1,200 @@
+//! Finding entries again: evidence by reference, and pages of the log with their openings.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use vault_core::audit::entry::{Entry, EntryKind};
+use vault_core::audit::evidence::Recorded;
+use vault_core::audit::merkle::{self, Hash};
+use vault_core::audit::proof::TlogProof;
+use vault_core::audit::slot::{KeptUnder, Opening, SealedOpening, SlotName};
+use vault_core::audit::tile::TileNodes;
+use vault_core::ids::{CollectionId, RecordId};
+use vault_core::keys::hierarchy::{FieldKey, StaffAuditKey};
+
+use super::publish::Published;
+use super::{Ledger, LedgerError, OpeningKeySource, Running};
+use crate::store::log::{self, StoredOpening};
+
+/// What is known of a slot.
+#[derive(Debug)]
+pub enum OpeningState {
+    /// It opens, and matches its commitment.
+    Opened(Opening),
+    /// It was erased: the row is there without its content.
+    Erased,
+    /// Its key is not at hand, so nobody can say.
+    Withheld,
+    /// It should be here and is not, or does not open.
+    Missing,
+}
+
+/// A slot of an entry with what is known of its opening.
+#[derive(Debug)]
+pub struct SlotView {
+    /// The slot.
+    pub slot: SlotName,
+    /// The key that seals it, where a row says so.
+    pub under: Option<KeptUnder>,
+    /// Its opening.
+    pub state: OpeningState,
+}
+
+/// An entry as a page of the log shows it.
+#[derive(Debug)]
+pub struct View {
+    /// Its index.
+    pub index: u64,
+    /// Its canonical bytes.
+    pub entry: Vec<u8>,
+    /// Its slots.
+    pub slots: Vec<SlotView>,
+}
+
+impl Ledger {
+    /// The newest entry of type `E` under `reference`, proven under the published checkpoint, with the openings whose
+    /// keys are at hand. The reference is only a hint: whoever asks compares what the entry itself says.
+    ///
+    /// A row that is not in the log is an error and not an absence: somebody wrote it.
+    pub async fn find<E: EntryKind>(&self, reference: &str) -> Result<Option<Recorded<E>>, LedgerError> {
+        let running = self.running()?;
+        let rows = {
+            let mut reader = self.0.store.read().await?;
+            log::by_reference(reader.conn(), reference).await?
+        };
+        let published = running.published();
+        for (index, bytes) in rows {
+            let entry = Entry::parse(&bytes)?;
+            // Committed and not yet published: not evidence yet.
+            if entry.kind() != E::KIND || index >= published.checkpoint.size() {
+                continue;
+            }
+            let stored = {
+                let mut reader = self.0.store.read().await?;
+                log::openings(reader.conn(), index, index + 1).await?
+            };
+            let mut keys = Keys::new(running.keys.as_ref());
+            let mut openings = Vec::new();
+            for opening in &stored {
+                let sealed = entry.commitment(opening.slot).and_then(|commitment| opening.with(*commitment));
+                if let Some(sealed) = sealed
+                    && let Some(opening) = keys.open(&sealed).await
+                {
+                    openings.push(opening);
+                }
+            }
+            let inclusion = self.inclusion(&running, &published, index).await?;
+            return Ok(Some(Recorded::prove(&bytes, index, &inclusion, &published.checkpoint, openings)?));
+        }
+        Ok(None)
+    }
+
+    /// The proof of entry `index` under the published checkpoint, to be kept and verified anywhere; `None` when there
+    /// is no such entry.
+    pub async fn proof(&self, index: u64) -> Result<Option<TlogProof>, LedgerError> {
+        let running = self.running()?;
+        let published = running.published();
+        if index >= published.checkpoint.size() {
+            return Ok(None);
+        }
+        let inclusion = self.inclusion(&running, &published, index).await?;
+        Ok(Some(TlogProof { extra: None, index, inclusion, checkpoint: published.checkpoint.note().to_owned() }))
+    }
+
+    async fn inclusion(&self, running: &Running, published: &Published, index: u64) -> Result<Vec<Hash>, LedgerError> {
+        let size = published.checkpoint.size();
+        let tiles = self.proving_tiles(running, published, index).await?;
+        Ok(merkle::inclusion_proof(&TileNodes::new(&tiles, size), index, size)?)
+    }
+
+    /// Published entries from `first` on, at most `limit`, and the size of the published log.
+    pub async fn page(&self, first: u64, limit: u32) -> Result<(Vec<View>, u64), LedgerError> {
+        let running = self.running()?;
+        let size = running.published().checkpoint.size();
+        let end = size.min(first.saturating_add(u64::from(limit)));
+        if first >= end {
+            return Ok((Vec::new(), size));
+        }
+        let (rows, stored) = {
+            let mut reader = self.0.store.read().await?;
+            let rows = log::entries(reader.conn(), first, end).await?;
+            (rows, log::openings(reader.conn(), first, end).await?)
+        };
+        let mut by_index: HashMap<u64, Vec<StoredOpening>> = HashMap::new();
+        for opening in stored {
+            by_index.entry(opening.index).or_default().push(opening);
+        }
+        let mut keys = Keys::new(running.keys.as_ref());
+        let mut views = Vec::with_capacity(rows.len());
+        for (index, bytes) in rows {
+            let stored = by_index.remove(&index).unwrap_or_default();
+            let slots = slots(&Entry::parse(&bytes)?, &stored, &mut keys).await;
+            views.push(View { index, entry: bytes, slots });
+        }
+        Ok((views, size))
+    }
+}
+
+async fn slots(entry: &Entry<'_>, stored: &[StoredOpening], keys: &mut Keys<'_>) -> Vec<SlotView> {
+    let mut views = Vec::with_capacity(entry.slots().len());
+    for (slot, commitment) in entry.slots() {
+        let row = stored.iter().find(|row| row.slot == *slot);
+        let state = match row.map(|row| row.with(*commitment)) {
+            None => OpeningState::Missing,
+            Some(None) => OpeningState::Erased,
+            Some(Some(sealed)) => match keys.open(&sealed).await {
+                Some(opening) => OpeningState::Opened(opening),
+                None if keys.has(sealed.under).await => OpeningState::Missing,
+                None => OpeningState::Withheld,
+            },
+        };
+        views.push(SlotView { slot: *slot, under: row.map(|row| row.under), state });
+    }
+    views
+}
+
+/// Keys fetched while a page is read, each once.
+struct Keys<'k> {
+    source: &'k dyn OpeningKeySource,
+    staff: HashMap<CollectionId, Option<Arc<StaffAuditKey>>>,
+    records: HashMap<RecordId, Option<FieldKey>>,
+}
+
+impl<'k> Keys<'k> {
+    fn new(source: &'k dyn OpeningKeySource) -> Self {
+        Self { source, staff: HashMap::new(), records: HashMap::new() }
+    }
+
+    async fn fetch(&mut self, under: KeptUnder) {
+        match under {
+            KeptUnder::Staff(id) => {
+                if !self.staff.contains_key(&id) {
+                    let key = self.source.staff_audit_key(id).await;
+                    self.staff.insert(id, key);
+                }
+            }
+            KeptUnder::Record(id) => {
+                if !self.records.contains_key(&id) {
+                    let key = self.source.field_key(id).await;
+                    self.records.insert(id, key);
+                }
+            }
+        }
+    }
+
+    async fn has(&mut self, under: KeptUnder) -> bool {
+        self.fetch(under).await;
+        match under {
+            KeptUnder::Staff(id) => matches!(self.staff.get(&id), Some(Some(_))),
+            KeptUnder::Record(id) => matches!(self.records.get(&id), Some(Some(_))),
+        }
+    }
+
+    async fn open(&mut self, sealed: &SealedOpening) -> Option<Opening> {
+        self.fetch(sealed.under).await;
+        match sealed.under {
+            KeptUnder::Staff(id) => sealed.open(self.staff.get(&id)?.as_deref()?).ok(),
+            KeptUnder::Record(id) => sealed.open(self.records.get(&id)?.as_ref()?).ok(),
+        }
+    }
+}

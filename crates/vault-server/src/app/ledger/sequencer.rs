@@ -1,0 +1,280 @@
+//! The sequencer: one task that takes what waits and commits it in groups.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use vault_core::audit::checkpoint::CheckpointSigner;
+use vault_core::audit::merkle::Hash;
+
+use super::publish::Publication;
+use super::tiles::{EdgeTiles, Full};
+use super::{Item, LedgerError, Release, Shared, lock};
+use crate::store::StoreError;
+use crate::store::log::{self, Head, NewEntry, Waiting};
+
+/// Entries in one transaction. Beyond a few hundred the commit is no longer what costs.
+const MAX_GROUP: usize = 512;
+
+/// How often the outbox is looked at without being told: rows that another node or an earlier life left.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// After a failure the first pause, doubled up to [`MAX_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+
+/// How far the log is committed, as this node knows it.
+#[derive(Clone)]
+pub(super) struct Committed {
+    pub(super) head: Head,
+    pub(super) tiles: EdgeTiles,
+}
+
+/// Runs until `stop` is cancelled or the log's copies disagree. Cancels `stop` when it ends.
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    signer: Arc<CheckpointSigner>,
+    committed: Committed,
+    commits: mpsc::Sender<Publication>,
+    stop: CancellationToken,
+) {
+    let _ended = stop.clone().drop_guard();
+    let mut sequencer = Sequencer { shared, signer, committed, commits };
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let step = tokio::select! {
+            // A step is never dropped half-way: a commit whose outcome is unknown would be left unknown.
+            biased;
+            () = stop.cancelled() => break,
+            () = sequencer.something_waits() => sequencer.step().await,
+        };
+        match step {
+            Ok(()) => pause = FIRST_PAUSE,
+            Err(LedgerError::Stopped) => break,
+            Err(e @ LedgerError::Disagreement { .. }) => {
+                tracing::error!(error = %e, "the audit log stops: nothing that needs it is done");
+                break;
+            }
+            Err(e) => {
+                tracing::warn!(error = %e, "the audit log could not be written; trying again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(MAX_PAUSE);
+            }
+        }
+    }
+    // Whoever waits in memory learns it at once; the outbox waits for the next opening.
+    lock(&sequencer.shared.queue).clear();
+    lock(&sequencer.shared.tickets).clear();
+}
+
+struct Sequencer {
+    shared: Arc<Shared>,
+    signer: Arc<CheckpointSigner>,
+    committed: Committed,
+    commits: mpsc::Sender<Publication>,
+}
+
+/// What one transaction appends, and what follows from it.
+struct Group {
+    next: Committed,
+    full: Vec<Full>,
+}
+
+/// What became of a step.
+enum Sequenced {
+    /// Nothing waited.
+    Nothing,
+    /// The outbox's rows, then the entries from memory, were committed.
+    Appended(Vec<Waiting>, Group),
+    /// Another node had appended; its entries are this group.
+    Followed(Group),
+}
+
+/// What became of a commit.
+enum Outcome {
+    Committed,
+    NotCommitted,
+    Moved,
+}
+
+impl Sequencer {
+    async fn something_waits(&self) {
+        if lock(&self.shared.queue).is_empty() {
+            let _ = tokio::time::timeout(LOOK, self.shared.wake.notified()).await;
+        }
+    }
+
+    /// One group: taken, committed, handed to be published.
+    async fn step(&mut self) -> Result<(), LedgerError> {
+        // A place for the publication first: while none is free the group grows instead of waiting committed.
+        let Ok(place) = self.commits.clone().reserve_owned().await else { return Err(LedgerError::Stopped) };
+        let items = self.take();
+        match self.sequence(&items).await {
+            Ok(Sequenced::Appended(waiting, group)) => {
+                let publication = self.released(group, waiting, items);
+                place.send(publication);
+                Ok(())
+            }
+            Ok(Sequenced::Followed(group)) => {
+                self.put_back(items);
+                let publication = self.released(group, Vec::new(), Vec::new());
+                place.send(publication);
+                Ok(())
+            }
+            Ok(Sequenced::Nothing) => {
+                self.put_back(items);
+                Ok(())
+            }
+            Err(e) => {
+                self.put_back(items);
+                Err(e)
+            }
+        }
+    }
+
+    /// Takes a committed group as the new head, signs it, and prepares what those who wait will get.
+    fn released(&mut self, group: Group, waiting: Vec<Waiting>, items: Vec<Item>) -> Publication {
+        let Group { mut next, full } = group;
+        let first = self.committed.head.edge.size();
+        // After the commit and not before: no signature exists for a tree that was not committed.
+        let checkpoint = Arc::new(self.signer.sign(next.head.edge.size(), next.head.edge.root()));
+        let from_outbox: Vec<_> = {
+            let mut tickets = lock(&self.shared.tickets);
+            waiting.iter().map(|w| tickets.remove(&w.id)).collect()
+        };
+        let senders = from_outbox.into_iter().chain(items.into_iter().map(|item| Some(item.done)));
+        let mut releases = Vec::new();
+        for (index, done) in (first..).zip(senders) {
+            let Some(done) = done.filter(|done| !done.is_closed()) else { continue };
+            // Held: it was appended since the edge was settled.
+            let Ok(inclusion) = next.head.edge.inclusion_proof(index) else { continue };
+            releases.push((done, Release { index, inclusion, checkpoint: Arc::clone(&checkpoint) }));
+        }
+        let appended = next.head.edge.size() - first;
+        next.head.edge.settle();
+        self.shared.metrics.audit_entries.inc_by(appended);
+        self.shared.metrics.audit_size.set(i64::try_from(next.head.edge.size()).unwrap_or(i64::MAX));
+        self.committed = next;
+        Publication { checkpoint, tiles: Arc::new(self.committed.tiles.clone()), full, releases }
+    }
+
+    /// Takes what waits in memory, but for what nobody waits for any more.
+    fn take(&self) -> Vec<Item> {
+        let mut queue = lock(&self.shared.queue);
+        let count = queue.len().min(MAX_GROUP);
+        queue.drain(..count).filter(|item| !item.done.is_closed()).collect()
+    }
+
+    fn put_back(&self, items: Vec<Item>) {
+        let mut queue = lock(&self.shared.queue);
+        for item in items.into_iter().rev() {
+            queue.push_front(item);
+        }
+        if !queue.is_empty() {
+            self.shared.wake.notify_one();
+        }
+    }
+
+    /// Commits what waits in memory and in the outbox.
+    async fn sequence(&mut self, items: &[Item]) -> Result<Sequenced, LedgerError> {
+        if items.is_empty() && !self.outbox_waits().await? {
+            return Ok(Sequenced::Nothing);
+        }
+        let mut tx = self.shared.store.begin("append_to_log").await?;
+        let room = MAX_GROUP.saturating_sub(items.len()).max(1);
+        let waiting = log::waiting(tx.conn(), room).await?;
+        let new: Vec<&NewEntry> = waiting.iter().map(|w| &w.new).chain(items.iter().map(|i| &i.new)).collect();
+        if new.is_empty() {
+            tx.rollback().await?;
+            return Ok(Sequenced::Nothing);
+        }
+        if waiting.len() == room {
+            self.shared.wake.notify_one();
+        }
+        let group = self.group(new.iter().map(|n| n.entry.as_slice()))?;
+        // The head first: when it has moved, the rows would only collide with another node's.
+        if !log::advance(&mut tx, &self.committed.head, &group.next.head).await? {
+            tx.rollback().await?;
+            return self.catch_up().await;
+        }
+        log::insert(&mut tx, self.committed.head.edge.size(), &new).await?;
+        let ids: Vec<&str> = waiting.iter().map(|w| w.id.as_str()).collect();
+        log::unqueue(&mut tx, &ids).await?;
+        let outcome = match tx.commit().await {
+            Ok(()) => Outcome::Committed,
+            Err(e) => self.learn(&group.next.head, &e).await,
+        };
+        match outcome {
+            Outcome::Committed => Ok(Sequenced::Appended(waiting, group)),
+            Outcome::NotCommitted => Err(LedgerError::Timeout),
+            Outcome::Moved => self.catch_up().await,
+        }
+    }
+
+    async fn outbox_waits(&self) -> Result<bool, StoreError> {
+        let mut reader = self.shared.store.read().await?;
+        Ok(!log::waiting(reader.conn(), 1).await?.is_empty())
+    }
+
+    fn group<'e>(&self, entries: impl Iterator<Item = &'e [u8]>) -> Result<Group, LedgerError> {
+        let mut next = self.committed.clone();
+        let mut full = Vec::new();
+        for entry in entries {
+            let leaf = Hash::leaf(entry);
+            next.head.edge.append(leaf);
+            next.tiles.append(entry, leaf, &mut full)?;
+        }
+        next.head.fence += 1;
+        Ok(Group { next, full })
+    }
+
+    /// A commit failed, or did not say: reads the head until the database answers. It is at `next`, at where it was, or
+    /// somebody else moved it; nothing else is possible, and nothing is guessed.
+    async fn learn(&self, next: &Head, error: &StoreError) -> Outcome {
+        tracing::warn!(%error, "a commit of the audit log failed; reading the head again");
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.read_head().await {
+                Ok(Some(head)) if head.fence == next.fence && head.edge.to_bytes() == next.edge.to_bytes() => {
+                    return Outcome::Committed;
+                }
+                Ok(Some(head)) if head == self.committed.head => return Outcome::NotCommitted,
+                Ok(_) => return Outcome::Moved,
+                Err(_) => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(MAX_PAUSE);
+                }
+            }
+        }
+    }
+
+    async fn read_head(&self) -> Result<Option<Head>, StoreError> {
+        let mut reader = self.shared.store.read().await?;
+        log::head(reader.conn()).await
+    }
+
+    /// Another node has appended: follows it through the database, and stops if the database does not extend what this
+    /// node has committed.
+    async fn catch_up(&self) -> Result<Sequenced, LedgerError> {
+        let (from, head, entries) = {
+            let mut reader = self.shared.store.read().await?;
+            let head = log::head(reader.conn()).await?;
+            let from = self.committed.head.edge.size();
+            let to = head.as_ref().map_or(0, |h| h.edge.size());
+            (from, head, log::entries(reader.conn(), from, to).await?)
+        };
+        let disagreement = |database| LedgerError::Disagreement {
+            what: "the database was rewound or rewritten under a running log",
+            database,
+            published: from,
+        };
+        let Some(head) = head else { return Err(disagreement(0)) };
+        let mut group = self.group(entries.iter().map(|(_, entry)| entry.as_slice()))?;
+        if group.next.head.edge.to_bytes() != head.edge.to_bytes() {
+            return Err(disagreement(head.edge.size()));
+        }
+        group.next.head.fence = head.fence;
+        Ok(Sequenced::Followed(group))
+    }
+}

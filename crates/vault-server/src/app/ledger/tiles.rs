@@ -1,0 +1,78 @@
+//! The tiles at the right edge of the log, and what becomes full of them.
+
+use bytes::Bytes;
+use vault_core::audit::merkle::Hash;
+use vault_core::audit::tile::{self, Kind, Tile, TileError, WIDTH};
+
+use crate::objects::{InvalidName, Name};
+
+/// A resource that will never change again.
+pub(super) type Full = (Tile, Bytes);
+
+/// The partial tile of each level, and the partial bundle.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct EdgeTiles {
+    pub(super) size: u64,
+    pub(super) hashes: Vec<Vec<Hash>>,
+    pub(super) bundle: Vec<u8>,
+}
+
+impl EdgeTiles {
+    /// Appends an entry. What it filled goes to `full`.
+    pub(super) fn append(&mut self, entry: &[u8], leaf: Hash, full: &mut Vec<Full>) -> Result<(), TileError> {
+        tile::push_entry(&mut self.bundle, entry)?;
+        self.size += 1;
+        if self.size.is_multiple_of(u64::from(WIDTH)) {
+            let bundle = Tile { kind: Kind::Entries, index: self.size / u64::from(WIDTH) - 1, width: WIDTH };
+            full.push((bundle, core::mem::take(&mut self.bundle).into()));
+        }
+        let mut hash = leaf;
+        for level in 0_u8.. {
+            if self.hashes.len() == usize::from(level) {
+                self.hashes.push(Vec::with_capacity(usize::from(WIDTH)));
+            }
+            let Some(row) = self.hashes.get_mut(usize::from(level)) else { break };
+            row.push(hash);
+            if row.len() < usize::from(WIDTH) {
+                break;
+            }
+            let index = Tile::level_width(self.size, level) / u64::from(WIDTH) - 1;
+            full.push((Tile::full(level, index), bytes_of(row)));
+            hash = tile::fold(row);
+            row.clear();
+        }
+        Ok(())
+    }
+
+    /// The first `width` hashes of the partial tile at `level`.
+    pub(super) fn partial(&self, level: u8, width: u16) -> Option<&[Hash]> {
+        self.hashes.get(usize::from(level))?.get(..usize::from(width))
+    }
+
+    /// The partial bundle, if there is one, and the name it lies under.
+    ///
+    /// It is one object for each bundle, replaced as it grows: a reader with an older checkpoint takes the prefix of
+    /// it that the checkpoint covers, and nothing has to be collected.
+    pub(super) fn partial_bundle(&self) -> Option<Result<(Name, Bytes), InvalidName>> {
+        if self.bundle.is_empty() {
+            return None;
+        }
+        let bundle = Bytes::copy_from_slice(&self.bundle);
+        Some(partial_bundle_name(self.size / u64::from(WIDTH)).map(|name| (name, bundle)))
+    }
+}
+
+/// Where the partial bundle `index` lies.
+pub(super) fn partial_bundle_name(index: u64) -> Result<Name, InvalidName> {
+    Name::log(&format!("{}.p", Tile { kind: Kind::Entries, index, width: WIDTH }))
+}
+
+/// Where a full tile or bundle lies.
+pub(super) fn full_name(tile: Tile) -> Result<Name, InvalidName> {
+    Name::log(&Tile { width: WIDTH, ..tile }.to_string())
+}
+
+/// Hashes as a tile holds them.
+pub(super) fn bytes_of(hashes: &[Hash]) -> Bytes {
+    hashes.iter().flat_map(|h| *h.as_bytes()).collect()
+}

@@ -1,0 +1,322 @@
+//! Rows of the audit log: head, entries, outbox, openings.
+//!
+//! Rows here are hints that can be edited by whoever holds the database. What rests on them is checked against
+//! signed checkpoints and commitments by `app::ledger`.
+
+use sqlx::{Any, AnyConnection, QueryBuilder, Row as _};
+use vault_core::audit::merkle::Edge;
+use vault_core::audit::slot::{Commitment, KeptUnder, SealedOpening, SlotName};
+use vault_core::ids::{CollectionId, RecordId};
+
+use super::row::{Columns, bigint};
+use super::{StoreError, Tx};
+
+/// Rows in one statement. Few shapes, so that the engine's statement cache holds them.
+const CHUNK: usize = 32;
+
+/// The head: how far the log is committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The right edge of the tree, size included.
+    pub edge: Edge,
+    /// Rises with every change of the head.
+    pub fence: i64,
+}
+
+/// An entry with what is stored beside it.
+#[derive(Debug)]
+pub struct NewEntry {
+    /// The canonical bytes.
+    pub entry: Vec<u8>,
+    /// The openings of its slots.
+    pub sealed: Vec<SealedOpening>,
+    /// How it can be found again.
+    pub reference: Option<String>,
+}
+
+/// An entry waiting in the outbox.
+#[derive(Debug)]
+pub struct Waiting {
+    /// Its row.
+    pub id: String,
+    /// What is to be appended.
+    pub new: NewEntry,
+}
+
+/// A stored opening; without `sealed` it was erased.
+#[derive(Debug)]
+pub struct StoredOpening {
+    /// The entry.
+    pub index: u64,
+    /// Which slot.
+    pub slot: SlotName,
+    /// The key it is sealed under.
+    pub under: KeptUnder,
+    /// Salt and value, sealed.
+    pub sealed: Option<Vec<u8>>,
+}
+
+impl StoredOpening {
+    /// As vault-core opens it; the commitment is the entry's own.
+    #[must_use]
+    pub fn with(&self, commitment: Commitment) -> Option<SealedOpening> {
+        let sealed = self.sealed.clone()?;
+        Some(SealedOpening { slot: self.slot, under: self.under, commitment, sealed })
+    }
+}
+
+/// The head; none before the log was begun.
+pub async fn head(conn: &mut AnyConnection) -> Result<Option<Head>, StoreError> {
+    let row = sqlx::query("SELECT size, edge, fence FROM log_head WHERE id = 1").fetch_optional(conn).await?;
+    let Some(row) = row else { return Ok(None) };
+    let columns = Columns::of("log_head", &row);
+    let edge = Edge::from_bytes(&columns.bytes("edge")?).map_err(|_| columns.damaged("edge"))?;
+    if columns.unsigned("size")? != edge.size() {
+        return Err(columns.damaged("size"));
+    }
+    Ok(Some(Head { edge, fence: columns.number("fence")? }))
+}
+
+/// Begins a log: an empty head.
+pub async fn begin(tx: &mut Tx) -> Result<Head, StoreError> {
+    let head = Head { edge: Edge::default(), fence: 0 };
+    sqlx::query("INSERT INTO log_head (id, size, edge, fence) VALUES (1, 0, $1, 0)")
+        .bind(head.edge.to_bytes())
+        .execute(tx.conn())
+        .await?;
+    Ok(head)
+}
+
+/// Moves the head from `from` to `to`; false when it is no longer at `from`.
+pub async fn advance(tx: &mut Tx, from: &Head, to: &Head) -> Result<bool, StoreError> {
+    let done = sqlx::query("UPDATE log_head SET size = $1, edge = $2, fence = $3 WHERE id = 1 AND size = $4 AND fence = $5")
+        .bind(bigint(to.edge.size())?)
+        .bind(to.edge.to_bytes())
+        .bind(to.fence)
+        .bind(bigint(from.edge.size())?)
+        .bind(from.fence)
+        .execute(tx.conn())
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Enters entries from index `first` on, with their openings.
+pub async fn insert(tx: &mut Tx, first: u64, new: &[&NewEntry]) -> Result<(), StoreError> {
+    let first = bigint(first)?;
+    let numbered: Vec<(i64, &NewEntry)> = (first..).zip(new.iter().copied()).collect();
+    for chunk in numbered.chunks(CHUNK) {
+        let mut query = QueryBuilder::<Any>::new("INSERT INTO log_entries (idx, entry, reference) ");
+        query.push_values(chunk, |mut row, (idx, new)| {
+            row.push_bind(*idx).push_bind(new.entry.clone()).push_bind(new.reference.clone());
+        });
+        query.build().execute(tx.conn()).await?;
+    }
+    let openings: Vec<(i64, &SealedOpening)> =
+        numbered.iter().flat_map(|(idx, new)| new.sealed.iter().map(|o| (*idx, o))).collect();
+    for chunk in openings.chunks(CHUNK) {
+        let mut query = QueryBuilder::<Any>::new("INSERT INTO log_openings (idx, slot, under, owner, sealed) ");
+        query.push_values(chunk, |mut row, (idx, opening)| {
+            let (under, owner) = under_text(opening.under);
+            row.push_bind(*idx).push_bind(opening.slot.as_str()).push_bind(under).push_bind(owner);
+            row.push_bind(opening.sealed.clone());
+        });
+        query.build().execute(tx.conn()).await?;
+    }
+    Ok(())
+}
+
+fn under_text(under: KeptUnder) -> (&'static str, String) {
+    match under {
+        KeptUnder::Record(id) => ("record", id.to_string()),
+        KeptUnder::Staff(id) => ("staff", id.to_string()),
+    }
+}
+
+/// Leaves an entry in the outbox, in the caller's transaction.
+pub async fn queue(tx: &mut Tx, waiting: &Waiting) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO log_outbox (id, entry, openings, reference) VALUES ($1, $2, $3, $4)")
+        .bind(waiting.id.as_str())
+        .bind(waiting.new.entry.clone())
+        .bind(pack(&waiting.new.sealed))
+        .bind(waiting.new.reference.clone())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// The oldest entries of the outbox.
+pub async fn waiting(conn: &mut AnyConnection, limit: usize) -> Result<Vec<Waiting>, StoreError> {
+    let rows = sqlx::query("SELECT id, entry, openings, reference FROM log_outbox ORDER BY id LIMIT $1")
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(conn)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let columns = Columns::of("log_outbox", row);
+            let sealed = unpack(&columns.bytes("openings")?).ok_or(columns.damaged("openings"))?;
+            let (entry, reference) = (columns.bytes("entry")?, columns.maybe_text("reference")?);
+            Ok(Waiting { id: columns.text("id")?, new: NewEntry { entry, sealed, reference } })
+        })
+        .collect()
+}
+
+/// Takes entries out of the outbox.
+pub async fn unqueue(tx: &mut Tx, ids: &[&str]) -> Result<(), StoreError> {
+    for chunk in ids.chunks(CHUNK) {
+        let mut query = QueryBuilder::<Any>::new("DELETE FROM log_outbox WHERE id IN (");
+        let mut list = query.separated(", ");
+        for id in chunk {
+            list.push_bind((*id).to_owned());
+        }
+        query.push(")");
+        query.build().execute(tx.conn()).await?;
+    }
+    Ok(())
+}
+
+/// Entries `first..end`, in order; fewer when rows are missing.
+pub async fn entries(conn: &mut AnyConnection, first: u64, end: u64) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+    let rows = sqlx::query("SELECT idx, entry FROM log_entries WHERE idx >= $1 AND idx < $2 ORDER BY idx")
+        .bind(bigint(first)?)
+        .bind(bigint(end)?)
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(numbered).collect()
+}
+
+/// Entries under a reference, newest first.
+pub async fn by_reference(conn: &mut AnyConnection, reference: &str) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+    let rows = sqlx::query("SELECT idx, entry FROM log_entries WHERE reference = $1 ORDER BY idx DESC LIMIT 8")
+        .bind(reference)
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(numbered).collect()
+}
+
+fn numbered(row: &sqlx::any::AnyRow) -> Result<(u64, Vec<u8>), StoreError> {
+    let columns = Columns::of("log_entries", row);
+    Ok((columns.unsigned("idx")?, columns.bytes("entry")?))
+}
+
+/// The openings of entries `first..end`, erased ones too. A row that cannot be read is left out: its slot shows as
+/// missing, and the others are not lost with it.
+pub async fn openings(conn: &mut AnyConnection, first: u64, end: u64) -> Result<Vec<StoredOpening>, StoreError> {
+    let rows =
+        sqlx::query("SELECT idx, slot, under, owner, sealed FROM log_openings WHERE idx >= $1 AND idx < $2 ORDER BY idx, slot")
+            .bind(bigint(first)?)
+            .bind(bigint(end)?)
+            .fetch_all(conn)
+            .await?;
+    Ok(rows.iter().filter_map(opening).collect())
+}
+
+fn opening(row: &sqlx::any::AnyRow) -> Option<StoredOpening> {
+    let columns = Columns::of("log_openings", row);
+    let owner = columns.text("owner").ok()?;
+    let under = match columns.text("under").ok()?.as_str() {
+        "record" => KeptUnder::Record(owner.parse().ok()?),
+        "staff" => KeptUnder::Staff(owner.parse().ok()?),
+        _ => return None,
+    };
+    Some(StoredOpening {
+        index: columns.unsigned("idx").ok()?,
+        slot: SlotName::parse(&columns.text("slot").ok()?)?,
+        under,
+        sealed: row.try_get("sealed").ok()?,
+    })
+}
+
+/// Which openings a record's erasure takes with it: the pairs its entry lists.
+pub async fn openings_of_record(conn: &mut AnyConnection, record: RecordId) -> Result<Vec<(u64, SlotName)>, StoreError> {
+    let rows = sqlx::query("SELECT idx, slot FROM log_openings WHERE owner = $1 AND under = 'record' AND sealed IS NOT NULL ORDER BY idx, slot")
+        .bind(record.to_string())
+        .fetch_all(conn)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let columns = Columns::of("log_openings", row);
+            let slot = SlotName::parse(&columns.text("slot")?).ok_or(columns.damaged("slot"))?;
+            Ok((columns.unsigned("idx")?, slot))
+        })
+        .collect()
+}
+
+/// Erases a record's openings. The tree over their entries stays as it is.
+pub async fn erase_openings_of_record(tx: &mut Tx, record: RecordId) -> Result<u64, StoreError> {
+    let done = sqlx::query("UPDATE log_openings SET sealed = NULL WHERE owner = $1 AND under = 'record'")
+        .bind(record.to_string())
+        .execute(tx.conn())
+        .await?;
+    Ok(done.rows_affected())
+}
+
+/// Openings of an outbox row: for each the kind of key, its owner, the slot, commitment and ciphertext, lengths first.
+fn pack(sealed: &[SealedOpening]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for opening in sealed {
+        let (under, owner) = match opening.under {
+            KeptUnder::Record(id) => (0, *id.as_bytes()),
+            KeptUnder::Staff(id) => (1, *id.as_bytes()),
+        };
+        let slot = opening.slot.as_str();
+        bytes.push(under);
+        bytes.extend_from_slice(&owner);
+        bytes.extend_from_slice(opening.commitment.as_bytes());
+        bytes.push(u8::try_from(slot.len()).unwrap_or(u8::MAX));
+        bytes.extend_from_slice(slot.as_bytes());
+        // A slot's value is at most a mebibyte.
+        bytes.extend_from_slice(&u32::try_from(opening.sealed.len()).unwrap_or(u32::MAX).to_be_bytes());
+        bytes.extend_from_slice(&opening.sealed);
+    }
+    bytes
+}
+
+fn unpack(mut bytes: &[u8]) -> Option<Vec<SealedOpening>> {
+    let mut sealed = Vec::new();
+    while let Some((under, rest)) = bytes.split_first() {
+        let (owner, rest) = rest.split_first_chunk::<16>()?;
+        let (commitment, rest) = rest.split_first_chunk::<32>()?;
+        let (length, rest) = rest.split_first()?;
+        let (slot, rest) = rest.split_at_checked(usize::from(*length))?;
+        let (length, rest) = rest.split_first_chunk::<4>()?;
+        let (ciphertext, rest) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+        let under = match under {
+            0 => KeptUnder::Record(RecordId::from_bytes(*owner)),
+            1 => KeptUnder::Staff(CollectionId::from_bytes(*owner)),
+            _ => return None,
+        };
+        sealed.push(SealedOpening {
+            slot: SlotName::parse(core::str::from_utf8(slot).ok()?)?,
+            under,
+            commitment: Commitment::from_bytes(*commitment),
+            sealed: ciphertext.to_vec(),
+        });
+        bytes = rest;
+    }
+    Some(sealed)
+}
+
+#[cfg(test)]
+mod tests {
+    use vault_core::audit::slot::Opening;
+    use vault_core::keys::hierarchy::StaffAuditKey;
+
+    use super::*;
+
+    #[test]
+    fn openings_survive_the_outbox_and_a_cut_row_is_refused() {
+        let key = StaffAuditKey::generate();
+        let record = RecordId::from_bytes([7; 16]);
+        let sealed: Vec<_> = [KeptUnder::Staff(CollectionId::VAULT), KeptUnder::Record(record)]
+            .into_iter()
+            .map(|under| SealedOpening::seal(&Opening::fresh(SlotName::Reason, "why".into()), under, &key))
+            .collect();
+        let bytes = pack(&sealed);
+        assert_eq!(unpack(&bytes), Some(sealed));
+        let one = bytes.len() / 2;
+        for cut in (1..bytes.len()).filter(|cut| *cut != one) {
+            assert_eq!(unpack(&bytes[..cut]), None, "{cut}");
+        }
+        assert_eq!(unpack(&[]), Some(Vec::new()));
+    }
+}
