@@ -89,14 +89,15 @@ pub async fn begin(tx: &mut Tx) -> Result<Head, StoreError> {
 
 /// Moves the head from `from` to `to`; false when it is no longer at `from`.
 pub async fn advance(tx: &mut Tx, from: &Head, to: &Head) -> Result<bool, StoreError> {
-    let done = sqlx::query("UPDATE log_head SET size = $1, edge = $2, fence = $3 WHERE id = 1 AND size = $4 AND fence = $5")
-        .bind(bigint(to.edge.size())?)
-        .bind(to.edge.to_bytes())
-        .bind(to.fence)
-        .bind(bigint(from.edge.size())?)
-        .bind(from.fence)
-        .execute(tx.conn())
-        .await?;
+    let done =
+        sqlx::query("UPDATE log_head SET size = $1, edge = $2, fence = $3 WHERE id = 1 AND size = $4 AND fence = $5")
+            .bind(bigint(to.edge.size())?)
+            .bind(to.edge.to_bytes())
+            .bind(to.fence)
+            .bind(bigint(from.edge.size())?)
+            .bind(from.fence)
+            .execute(tx.conn())
+            .await?;
     Ok(done.rows_affected() == 1)
 }
 
@@ -201,12 +202,13 @@ fn numbered(row: &sqlx::any::AnyRow) -> Result<(u64, Vec<u8>), StoreError> {
 /// The openings of entries `first..end`, erased ones too. A row that cannot be read is left out: its slot shows as
 /// missing, and the others are not lost with it.
 pub async fn openings(conn: &mut AnyConnection, first: u64, end: u64) -> Result<Vec<StoredOpening>, StoreError> {
-    let rows =
-        sqlx::query("SELECT idx, slot, under, owner, sealed FROM log_openings WHERE idx >= $1 AND idx < $2 ORDER BY idx, slot")
-            .bind(bigint(first)?)
-            .bind(bigint(end)?)
-            .fetch_all(conn)
-            .await?;
+    let rows = sqlx::query(
+        "SELECT idx, slot, under, owner, sealed FROM log_openings WHERE idx >= $1 AND idx < $2 ORDER BY idx, slot",
+    )
+    .bind(bigint(first)?)
+    .bind(bigint(end)?)
+    .fetch_all(conn)
+    .await?;
     Ok(rows.iter().filter_map(opening).collect())
 }
 
@@ -227,7 +229,10 @@ fn opening(row: &sqlx::any::AnyRow) -> Option<StoredOpening> {
 }
 
 /// Which openings a record's erasure takes with it: the pairs its entry lists.
-pub async fn openings_of_record(conn: &mut AnyConnection, record: RecordId) -> Result<Vec<(u64, SlotName)>, StoreError> {
+pub async fn openings_of_record(
+    conn: &mut AnyConnection,
+    record: RecordId,
+) -> Result<Vec<(u64, SlotName)>, StoreError> {
     let rows = sqlx::query("SELECT idx, slot FROM log_openings WHERE owner = $1 AND under = 'record' AND sealed IS NOT NULL ORDER BY idx, slot")
         .bind(record.to_string())
         .fetch_all(conn)

@@ -156,7 +156,11 @@ impl Ledger {
     /// Compares every copy of the head, repairs what can be repaired, and begins to take entries.
     ///
     /// Returns once what the database has is published. A log without entries gets its first.
-    pub async fn open(&self, signer: Arc<CheckpointSigner>, keys: Arc<dyn OpeningKeySource>) -> Result<(), LedgerError> {
+    pub async fn open(
+        &self,
+        signer: Arc<CheckpointSigner>,
+        keys: Arc<dyn OpeningKeySource>,
+    ) -> Result<(), LedgerError> {
         if self.running().is_ok() {
             return Ok(());
         }
