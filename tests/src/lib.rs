@@ -10,7 +10,7 @@
 //! | [`cli`] | `vault-cli` as a person, and offline |
 //! | [`canary`] | a search for secrets in every encoding that they could hide in |
 //! | [`database`] | the metadata database opened behind the server's back |
-//! | [`line`] | a TCP line to a vault that breaks |
+//! | [`mod@line`] | a TCP line to a vault that breaks |
 //! | [`fixtures`] | recordings, and a seeded source of chance |
 //!
 //! It is test code: what should not happen panics, with the answer that it got.

@@ -14,7 +14,7 @@
 //! [keyring]: keyring
 //! [wrap]: wrap
 //! [upload]: upload
-//! [derive]: derive
+//! [derive]: mod@derive
 //! [field]: field
 
 mod committing;

@@ -5,7 +5,7 @@
 //!
 //! A transaction is named, and the name feeds its span and its metric:
 //!
-//! ```ignore
+//! ```text
 //! let mut tx = store.begin("approve_request").await?;
 //! sqlx::query("UPDATE …").bind(…).execute(tx.conn()).await?;
 //! tx.commit().await?;

@@ -105,7 +105,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Entry<'_>, InvalidEntry> {
             }
             Ok(())
         })
-        .and_then(|()| if cursor.at == text.len() { Ok(()) } else { Err(Problem::NotCanonical) })
+        .and(if cursor.at == text.len() { Ok(()) } else { Err(Problem::NotCanonical) })
         .map_err(|problem| InvalidEntry { problem, at: cursor.at })?;
     match (at, kind, version) {
         (Some(at), Some(kind), true) => Ok(Entry { kind, at, collection, decision, kek_version, policy, data, slots }),
