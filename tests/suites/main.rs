@@ -7,6 +7,7 @@ mod gate;
 mod matrix;
 mod memory;
 mod openapi;
+mod production;
 mod refusals;
 mod restrict;
 mod scopes;
