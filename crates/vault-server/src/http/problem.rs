@@ -1,6 +1,8 @@
 //! Failures as problem documents (RFC 9457).
 
 use axum::Json;
+use axum::extract::{FromRequest, FromRequestParts};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use vault_api::code::Code;
@@ -49,7 +51,7 @@ pub async fn method_not_allowed() -> Failure {
 /// `Json` whose refusal is a problem document. Use it for every request body.
 pub struct Body<T>(pub T);
 
-impl<T, S> axum::extract::FromRequest<S> for Body<T>
+impl<T, S> FromRequest<S> for Body<T>
 where
     T: serde::de::DeserializeOwned,
     S: Send + Sync,
@@ -57,17 +59,64 @@ where
     type Rejection = Failure;
 
     async fn from_request(req: axum::extract::Request, state: &S) -> Result<Self, Failure> {
-        use axum::extract::rejection::JsonRejection;
         match Json::<T>::from_request(req, state).await {
             Ok(Json(value)) => Ok(Self(value)),
-            Err(JsonRejection::MissingJsonContentType(_)) => Err(Code::UnsupportedMediaType.into()),
-            // serde's text names members and kinds; it can quote a value, so only its place is told.
-            Err(JsonRejection::JsonDataError(e)) => {
-                Err(Failure::new(Code::InvalidRequest).detail(place(&e.body_text())))
-            }
-            Err(JsonRejection::JsonSyntaxError(_)) => Err(Failure::new(Code::InvalidRequest).detail("not JSON")),
-            Err(other) if other.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Code::BodyTooLarge.into()),
-            Err(_) => Err(Code::InvalidRequest.into()),
+            Err(rejection) => Err(refused(&rejection)),
+        }
+    }
+}
+
+/// As [`Body`], for a body that may be left out: nothing stands for the default.
+pub struct MaybeBody<T>(pub T);
+
+impl<T, S> FromRequest<S> for MaybeBody<T>
+where
+    T: serde::de::DeserializeOwned + Default,
+    S: Send + Sync,
+{
+    type Rejection = Failure;
+
+    async fn from_request(req: axum::extract::Request, state: &S) -> Result<Self, Failure> {
+        let (parts, body) = req.into_parts();
+        let bytes =
+            match axum::body::Bytes::from_request(axum::extract::Request::from_parts(parts.clone(), body), state).await
+            {
+                Ok(bytes) if bytes.is_empty() => return Ok(Self(T::default())),
+                Ok(bytes) => bytes,
+                Err(e) if e.status() == StatusCode::PAYLOAD_TOO_LARGE => return Err(Code::BodyTooLarge.into()),
+                Err(_) => return Err(Code::InvalidRequest.into()),
+            };
+        let again = axum::extract::Request::from_parts(parts, axum::body::Body::from(bytes));
+        Ok(Self(Body::from_request(again, state).await?.0))
+    }
+}
+
+fn refused(rejection: &axum::extract::rejection::JsonRejection) -> Failure {
+    use axum::extract::rejection::JsonRejection;
+    match rejection {
+        JsonRejection::MissingJsonContentType(_) => Code::UnsupportedMediaType.into(),
+        // serde's text names members and kinds; it can quote a value, so only its place is told.
+        JsonRejection::JsonDataError(e) => Failure::new(Code::InvalidRequest).detail(place(&e.body_text())),
+        JsonRejection::JsonSyntaxError(_) => Failure::new(Code::InvalidRequest).detail("not JSON"),
+        other if other.status() == StatusCode::PAYLOAD_TOO_LARGE => Code::BodyTooLarge.into(),
+        _ => Code::InvalidRequest.into(),
+    }
+}
+
+/// `Query` whose refusal is a problem document: unknown parameters are named, values are not repeated.
+pub struct Query<T>(pub T);
+
+impl<T, S> FromRequestParts<S> for Query<T>
+where
+    T: serde::de::DeserializeOwned,
+    S: Send + Sync,
+{
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        match axum::extract::Query::<T>::from_request_parts(parts, state).await {
+            Ok(axum::extract::Query(value)) => Ok(Self(value)),
+            Err(e) => Err(Failure::new(Code::InvalidRequest).detail(place(&e.body_text()))),
         }
     }
 }
@@ -89,6 +138,25 @@ fn place(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_body_left_out_is_the_default_and_a_wrong_one_is_refused() {
+        let given = |kind: Option<&str>, text: &'static str| {
+            let mut request = http::Request::post("/");
+            if let Some(kind) = kind {
+                request = request.header(header::CONTENT_TYPE, kind);
+            }
+            request.body(axum::body::Body::from(text)).unwrap()
+        };
+        let read = |kind, text| MaybeBody::<vault_api::access::Decision>::from_request(given(kind, text), &());
+        assert_eq!(read(None, "").await.unwrap().0.comment, None);
+        let json = Some("application/json");
+        assert_eq!(read(json, "").await.unwrap().0.comment, None);
+        assert_eq!(read(json, "{\"comment\":\"yes\"}").await.unwrap().0.comment.as_deref(), Some("yes"));
+        assert_eq!(read(json, "{").await.err().unwrap().code(), Code::InvalidRequest);
+        assert_eq!(read(json, "{\"other\":1}").await.err().unwrap().what(), Some("unknown field `other`"));
+        assert_eq!(read(None, "{}").await.err().unwrap().code(), Code::UnsupportedMediaType);
+    }
 
     #[test]
     fn a_value_of_the_request_is_not_repeated() {
