@@ -87,7 +87,7 @@ impl Vault {
     }
 
     /// Opens custody with `passphrase`, then what needs it. On any failure the vault stays sealed.
-    pub async fn unseal(self: &Arc<Self>, passphrase: Passphrase) -> Result<(), Failure> {
+    pub async fn unseal(self: &Arc<Self>, passphrase: Arc<Passphrase>) -> Result<(), Failure> {
         let _one_at_a_time = self.unsealing.lock().await;
         if self.opened.is_cancelled() {
             return Err(Code::NotSealed.into());

@@ -184,7 +184,7 @@ impl KeyService {
     }
 
     /// Opens custody and makes sure that it is this vault's. On any error the vault stays sealed.
-    pub async fn unseal(&self, passphrase: Passphrase) -> Result<(), KeyError> {
+    pub async fn unseal(&self, passphrase: Arc<Passphrase>) -> Result<(), KeyError> {
         let custody = Arc::clone(&self.custody);
         // Half a second of argon2id.
         blocking(move || custody.unseal(&passphrase)).await?;
@@ -207,6 +207,48 @@ impl KeyService {
             return Err(KeyError::Setting { found, wanted: self.setting });
         }
         Ok(())
+    }
+
+    /// Makes the vault that a database without one is to hold: ties the database to custody, makes the vault's own keys
+    /// and the log's. Leaves the vault sealed. Answers false, and changes nothing, where there is a vault already.
+    pub async fn found(&self, passphrase: Arc<Passphrase>, made_by: &str) -> Result<bool, KeyError> {
+        let founded = {
+            let mut conn = self.store.read().await?;
+            keys::meta(conn.conn(), "vault_id").await?.is_some()
+        };
+        if founded {
+            return Ok(false);
+        }
+        let custody = Arc::clone(&self.custody);
+        blocking(move || custody.unseal(&passphrase)).await?;
+        let outcome = self.found_under_open_custody(made_by).await;
+        self.seal();
+        outcome.map(|()| true)
+    }
+
+    async fn found_under_open_custody(&self, made_by: &str) -> Result<(), KeyError> {
+        let found = self.custody.setting()?;
+        if found != self.setting {
+            return Err(KeyError::Setting { found, wanted: self.setting });
+        }
+        let now = self.clock.now();
+        let keyring = self.custody.id()?.to_string();
+        let mut tx = self.store.begin("found_vault").await?;
+        for (name, value) in [("vault_id", keyring.as_str()), ("made_by", made_by), ("log_name", &self.log_name)] {
+            keys::insert_meta(tx.conn(), name, value).await?;
+        }
+        for epoch in self.custody.epochs()? {
+            keys::put_epoch(tx.conn(), epoch.epoch, epoch.state, epoch.created_at).await?;
+        }
+        self.create_collection(&mut tx, CollectionId::VAULT, now).await?;
+        self.create_log_key(&mut tx, now).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// What the vault was made by, `init` or `dev`; `None`: the database holds no vault yet.
+    pub async fn made_by(&self) -> Result<Option<String>, KeyError> {
+        let mut conn = self.store.read().await?;
+        Ok(keys::meta(conn.conn(), "made_by").await?)
     }
 
     /// Closes custody and forgets every key.
