@@ -31,7 +31,9 @@ pub async fn at_start(vault: &Arc<Vault>) -> Result<(), Failure> {
     let made_by = vault.keys.made_by().await?;
     let refused = match (made_by.as_deref(), vault.config.setting) {
         (None, _) => Some("this database holds no vault yet: run vault-server init"),
-        (Some("dev"), Setting::Production) => Some("a vault made by `vault-server dev` is for trying out; serve takes none"),
+        (Some("dev"), Setting::Production) => {
+            Some("a vault made by `vault-server dev` is for trying out; serve takes none")
+        }
         (Some("init"), Setting::Development) => Some("this is a vault for real recordings; dev takes none"),
         (Some(_), _) => None,
     };
