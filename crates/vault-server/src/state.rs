@@ -7,6 +7,8 @@ use vault_api::code::Code;
 use vault_core::keys::keyring::Passphrase;
 use vault_core::time::Clock;
 
+use crate::app::callers::Callers;
+use crate::app::collections::Policies;
 use crate::app::error::Failure;
 use crate::app::ledger::{self, Ledger, VaultKeys};
 use crate::app::restrict::Restrictions;
@@ -33,6 +35,10 @@ pub struct Vault {
     pub keys: Arc<KeyService>,
     /// What has been taken away, asked before anything is served.
     pub restrictions: Restrictions,
+    /// Who called lately.
+    pub callers: Callers,
+    /// The policies that the log was found to quote.
+    pub policies: Policies,
     /// The audit log; closed until custody is open.
     pub ledger: Ledger,
     /// Cancelled when the node is to stop: no new request is taken, running ones may end.
@@ -78,6 +84,8 @@ impl Vault {
             objects,
             keys,
             restrictions,
+            callers: Callers::default(),
+            policies: Policies::default(),
             ledger,
             stopping,
             closing,

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use vault_api::code::Code;
+use vault_core::access::denial::Denial;
 use vault_core::keys::keyring::KeyringError;
 
 use crate::custody::{CustodyError, KeyError, ResumeError};
@@ -122,6 +123,27 @@ impl std::error::Error for Failure {}
 impl From<Code> for Failure {
     fn from(code: Code) -> Self {
         Self::new(code)
+    }
+}
+
+impl From<Denial> for Failure {
+    fn from(denial: Denial) -> Self {
+        Self::new(match denial {
+            Denial::Absent => Code::NotFound,
+            Denial::Forbidden => Code::Forbidden,
+            Denial::SelfApproval => Code::SelfApproval,
+            Denial::AlreadyDecided => Code::RequestDecided,
+            Denial::NotInLog => Code::NotInLog,
+            Denial::GrantNotInForce => Code::GrantNotInForce,
+            Denial::GrantExhausted => Code::GrantExhausted,
+            Denial::GrantNotCovering => Code::GrantNotCovering,
+            Denial::PurposeNotAllowed => Code::PurposeNotAllowed,
+            Denial::ConsentNotCovering => Code::ConsentNotCovering,
+            Denial::RecordNotAvailable => Code::RecordNotAvailable,
+            Denial::CaseNumberMissing => Code::CaseNumberMissing,
+            Denial::RightNotGiven => Code::RightNotGiven,
+            Denial::ScopeNotAllowed => Code::ScopeNotAllowed,
+        })
     }
 }
 

@@ -1,7 +1,12 @@
 //! What a user does, one file for each: the decisions and the order of acts.
 
+pub mod callers;
+pub mod collections;
+pub mod entry;
 pub mod error;
 pub mod ledger;
+pub mod people;
 pub mod play;
+pub mod reference;
 pub mod restrict;
 pub mod seal;

@@ -1,10 +1,14 @@
 //! HTTP: requests become typed calls, failures become problem documents. Never touches the store.
 
+pub mod auth;
+pub mod collections;
 pub mod health;
 mod layers;
 pub mod listen;
 pub mod openapi;
+mod page;
 mod pages;
+pub mod people;
 pub mod playback;
 pub mod precondition;
 pub mod problem;
@@ -21,7 +25,12 @@ use routes::Routes;
 
 /// Every route of the public listener, in the order of the OpenAPI document. A new slice adds its `routes()` here.
 fn public_routes(vault: &Arc<Vault>) -> Routes {
-    Routes::new(vault).merge(health::routes(vault)).merge(openapi::routes(vault)).merge(pages::routes(vault))
+    Routes::new(vault)
+        .merge(health::routes(vault))
+        .merge(openapi::routes(vault))
+        .merge(people::routes(vault))
+        .merge(collections::routes(vault))
+        .merge(pages::routes(vault))
 }
 
 /// The public listener's service.

@@ -7,6 +7,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use vault_api::code::Code;
 use vault_api::problem::Problem;
+use vault_core::time::Timestamp;
 
 use crate::app::error::Failure;
 
@@ -119,6 +120,34 @@ where
             Err(e) => Err(Failure::new(Code::InvalidRequest).detail(place(&e.body_text()))),
         }
     }
+}
+
+/// The one identifier or name in the address; what is not of its form names nothing.
+pub struct Named<T>(pub T);
+
+impl<T, S> FromRequestParts<S> for Named<T>
+where
+    T: core::str::FromStr,
+    S: Send + Sync,
+{
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let path = axum::extract::Path::<String>::from_request_parts(parts, state).await;
+        let axum::extract::Path(text) = path.map_err(|_| Code::NotFound)?;
+        text.parse().map(Self).map_err(|_| Code::NotFound.into())
+    }
+}
+
+/// A member that is an identifier or a name.
+pub(super) fn parsed<T: core::str::FromStr>(member: &'static str, text: &str) -> Result<T, Failure> {
+    text.parse().map_err(|_| Failure::new(Code::InvalidValue).detail(format!("{member}: not of its form")))
+}
+
+/// A member that is a time.
+pub(super) fn parsed_time(member: &'static str, text: &str) -> Result<Timestamp, Failure> {
+    Timestamp::parse(text)
+        .map_err(|_| Failure::new(Code::InvalidValue).detail(format!("{member}: not an RFC 3339 time")))
 }
 
 /// What of serde's message is safe to repeat: unknown and missing members are named, values are not.

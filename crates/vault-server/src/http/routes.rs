@@ -5,8 +5,12 @@
 
 use std::sync::Arc;
 
+use axum::middleware::from_fn_with_state;
+use axum::routing::MethodRouter;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+use vault_core::access::role::Action;
 
+use super::auth::{self, Guard};
 use crate::state::Vault;
 
 /// Who may call a route.
@@ -16,6 +20,10 @@ pub enum Access {
     Public,
     /// Whoever holds the address, which carries a secret of 256 bits.
     Capability,
+    /// Whoever has a valid token: their own affairs.
+    SignedIn,
+    /// Callers with a role that may do this, somewhere; the act itself checks the place.
+    Caller(Action),
 }
 
 /// A route as mounted, for the tests that list them.
@@ -65,9 +73,17 @@ impl Routes {
         }
         let methods = match access {
             Access::Public | Access::Capability => methods,
+            Access::SignedIn => self.guarded(None, methods),
+            Access::Caller(action) => self.guarded(Some(action), methods),
         };
         self.router = self.router.routes((schemas, paths, methods));
         self
+    }
+
+    /// The handlers behind the guard: it runs before any of them and before their bodies are read.
+    fn guarded(&self, action: Option<Action>, methods: MethodRouter<Arc<Vault>>) -> MethodRouter<Arc<Vault>> {
+        let guard = Guard { vault: Arc::clone(&self.vault), action };
+        methods.route_layer(from_fn_with_state(guard, auth::guard))
     }
 
     /// Both.

@@ -128,13 +128,15 @@ impl BindingRow {
         rows.iter().map(|row| Self::read(&Columns::of("role_bindings", row))).collect()
     }
 
-    /// Every active binding that gives `role` for the whole vault, of persons who are not disabled.
-    pub async fn vault_wide(conn: &mut Conn, role: Role) -> Result<Vec<Self>> {
+    /// Every active binding that gives `role` for the whole vault, or for `collection` where one is given, of persons
+    /// who are not disabled.
+    pub async fn reaching(conn: &mut Conn, role: Role, collection: Option<CollectionId>) -> Result<Vec<Self>> {
         let rows = sqlx::query(select!(
-            "WHERE role = $1 AND collection_id IS NULL AND state = 'active' \
+            "WHERE role = $1 AND (collection_id IS NULL OR collection_id = $2) AND state = 'active' \
              AND person_id IN (SELECT id FROM persons WHERE disabled_at IS NULL) ORDER BY id"
         ))
         .bind(role.name())
+        .bind(collection.map(|c| c.to_string()).unwrap_or_default())
         .fetch_all(conn)
         .await?;
         rows.iter().map(|row| Self::read(&Columns::of("role_bindings", row))).collect()

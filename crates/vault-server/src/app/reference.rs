@@ -1,0 +1,59 @@
+//! References of log entries: how an act finds the entry that proves another.
+//!
+//! A reference is a hint. Evidence is what the entry itself says, and whoever asks compares that.
+
+use vault_core::ids::{BindingId, CollectionId, PersonId, TokenId};
+
+/// `role.proposed` of a binding.
+#[must_use]
+pub fn role_proposed(id: BindingId) -> String {
+    format!("role-proposed:{id}")
+}
+
+/// `role.granted` of a binding.
+#[must_use]
+pub fn role(id: BindingId) -> String {
+    format!("role:{id}")
+}
+
+/// `role.revoked` of a binding.
+#[must_use]
+pub fn role_revoked(id: BindingId) -> String {
+    format!("role-revoked:{id}")
+}
+
+/// `token.issued` of a token.
+#[must_use]
+pub fn token(id: TokenId) -> String {
+    format!("token:{id}")
+}
+
+/// `token.revoked` of a token.
+#[must_use]
+pub fn token_revoked(id: TokenId) -> String {
+    format!("token-revoked:{id}")
+}
+
+/// `token.used` of a token in an hour since the epoch.
+#[must_use]
+pub fn token_used(id: TokenId, hour: i64) -> String {
+    format!("token-used:{id}:{hour}")
+}
+
+/// `person.added` of a person or machine.
+#[must_use]
+pub fn person(id: PersonId) -> String {
+    format!("person:{id}")
+}
+
+/// `person.disabled` of a person or machine.
+#[must_use]
+pub fn person_disabled(id: PersonId) -> String {
+    format!("person-disabled:{id}")
+}
+
+/// `collection.created` of a collection.
+#[must_use]
+pub fn collection(id: CollectionId) -> String {
+    format!("collection:{id}")
+}

@@ -1,0 +1,103 @@
+//! Who calls: the guard that stands before every route with an action, and what handlers see of its finding.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use vault_api::code::Code;
+use vault_core::access::denial::Denial;
+use vault_core::access::role::Action;
+
+use crate::app::callers::{self, Caller, Trace};
+use crate::app::error::Failure;
+use crate::state::Vault;
+
+/// What the guard needs to know of the route it stands before.
+#[derive(Clone)]
+pub(super) struct Guard {
+    pub(super) vault: Arc<Vault>,
+    /// `None`: whoever has a valid token.
+    pub(super) action: Option<Action>,
+}
+
+/// The caller, as the guard found them. A handler that takes this on a route without a guard answers 401.
+#[derive(Clone, Debug)]
+pub struct SignedIn(pub Arc<Caller>);
+
+impl<S: Send + Sync> FromRequestParts<S> for SignedIn {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| Code::Unauthenticated.into())
+    }
+}
+
+/// Finds the caller, refuses who may not, notes the token's use, and only then lets the handler run.
+pub(super) async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match admit(&guard, &parts).await {
+        Ok(caller) => {
+            parts.extensions.insert(SignedIn(caller));
+            next.run(Request::from_parts(parts, body)).await
+        }
+        Err(failure) => failure.into_response(),
+    }
+}
+
+async fn admit(guard: &Guard, parts: &Parts) -> Result<Arc<Caller>, Failure> {
+    let token = bearer(&parts.headers).ok_or(Code::Unauthenticated)?;
+    let caller = callers::authenticate(&guard.vault, token).await?;
+    let Some(action) = guard.action else {
+        // One's own affairs, giving up a token among them.
+        callers::note_use(&guard.vault, &caller, Trace::Queued).await?;
+        return Ok(caller);
+    };
+    if !caller.may_somewhere(action) {
+        let names_a_thing = parts.extensions.get::<MatchedPath>().is_some_and(|path| path.as_str().contains('{'));
+        let denial = refusal(&caller, action, names_a_thing);
+        callers::note_denial(&guard.vault, &caller, action, denial).await;
+        return Err(denial.into());
+    }
+    callers::note_use(&guard.vault, &caller, Trace::of(action)).await?;
+    Ok(caller)
+}
+
+/// What the caller learns: a thing they may not see looks absent; that a list or a way to create exists is public.
+fn refusal(caller: &Caller, action: Action, names_a_thing: bool) -> Denial {
+    if names_a_thing && !caller.may_somewhere(action.visible_by()) { Denial::Absent } else { Denial::Forbidden }
+}
+
+/// The credentials of exactly one `Authorization: Bearer` (RFC 6750 §2.1; the scheme in any case, RFC 9110 §11.1).
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut all = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(one), None) = (all.next(), all.next()) else { return None };
+    let (scheme, credentials) = one.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| credentials.trim_start_matches(' '))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn with(values: &[&'static str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(header::AUTHORIZATION, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn one_bearer_header_and_no_other() {
+        assert_eq!(bearer(&with(&["Bearer fv_x"])), Some("fv_x"));
+        assert_eq!(bearer(&with(&["bearer  fv_x"])), Some("fv_x"));
+        for refused in [&[][..], &["fv_x"], &["Basic fv_x"], &["Bearer"], &["Bearer fv_x", "Bearer fv_x"]] {
+            assert_eq!(bearer(&with(refused)), None, "{refused:?}");
+        }
+    }
+}
