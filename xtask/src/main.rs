@@ -13,6 +13,7 @@ mod bench;
 mod demo;
 mod layering;
 mod licences;
+mod promises;
 mod run;
 mod source;
 mod test;

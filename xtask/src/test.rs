@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use crate::run::{self, Outcome, Report};
-use crate::{demo, layering, licences, tidy, tools};
+use crate::{demo, layering, licences, promises, tidy, tools};
 
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -22,6 +22,7 @@ const STEPS: &[(&str, Step)] = &[
     ("formatting", formatting),
     ("layering", layering::check),
     ("tidy", tidy::check),
+    ("promises", promises::check),
     ("licences", licences::check),
     ("cargo-deny", cargo_deny),
     ("clippy", clippy),
