@@ -3,21 +3,28 @@
 //! It walks rows, never a listing: every name was entered as an intent before its PUT began, so every byte that a
 //! crash left behind has a row that leads to it. A round
 //!
-//! 1. ends uploads whose time is over: wrap, tail and sealed fields go in the same update, so that their bytes are
-//!    unreadable from then on;
+//! 1. while the vault is open, ends uploads whose time is over: the entry for the log, and wrap, tail and sealed
+//!    fields go in the same transaction, so that their bytes are unreadable from then on;
 //! 2. turns intents with a dead fence into garbage;
 //! 3. deletes garbage, and forgets a name once it is absent at a moment when no PUT of it can still land;
-//! 4. drops the rows of uploads that ended long ago.
+//! 4. drops the rows of uploads that ended long ago;
+//! 5. destroys the resume keys of past days under which no upload is under way any more.
 //!
 //! Rounds may run on several nodes at once: a lease spares them the work, nothing relies on it.
 
 use core::time::Duration;
 use std::sync::Arc;
 
+use vault_api::code::Code;
+use vault_core::audit::entry::{Decision, Draft, UploadRejected};
+use vault_core::audit::slot::{OpeningKeys, OpeningUnder, SlotName};
 use vault_core::time::{Clock, Timestamp};
 
 use crate::app::error::Failure;
+use crate::app::ledger::Ledger;
+use crate::custody::KeyService;
 use crate::objects::{DEADLINE, Objects};
+use crate::state::Vault;
 use crate::store::garbage::{self, Doomed, Stale};
 use crate::store::leases::Lease;
 use crate::store::uploads::{self, UploadState};
@@ -43,8 +50,10 @@ pub struct Round {
     pub left: u64,
     /// Rows of ended uploads dropped.
     pub dropped: u64,
-    /// Rows that could not be read.
+    /// Rows that could not be read, or whose collection's keys could not.
     pub damaged: u64,
+    /// Resume keys destroyed.
+    pub resume_keys: u64,
 }
 
 /// Collects, on behalf of one node.
@@ -52,15 +61,22 @@ pub struct Collector {
     store: Store,
     objects: Objects,
     clock: Arc<dyn Clock>,
+    keys: Arc<KeyService>,
+    ledger: Ledger,
     node: String,
 }
 
 impl Collector {
-    /// A collector that takes its lease under the name of this node.
+    /// A collector for this node, with a name of its own for its lease.
     #[must_use]
-    pub fn new(store: Store, objects: Objects, clock: Arc<dyn Clock>) -> Self {
+    pub fn of(vault: &Vault) -> Self {
+        let (keys, ledger) = (Arc::clone(&vault.keys), vault.ledger.clone());
+        Self::new(vault.store.clone(), vault.objects.clone(), Arc::clone(&vault.clock), keys, ledger)
+    }
+
+    fn new(store: Store, objects: Objects, clock: Arc<dyn Clock>, keys: Arc<KeyService>, ledger: Ledger) -> Self {
         let node = hex::encode(vault_core::random::array::<8>());
-        Self { store, objects, clock, node }
+        Self { store, objects, clock, keys, ledger, node }
     }
 
     /// Rounds until `closing`. An error ends a round, never the job.
@@ -78,6 +94,7 @@ impl Collector {
                     round.left,
                     round.dropped,
                     round.damaged,
+                    round.resume_keys,
                     "collected"
                 ),
                 Ok(_) => {}
@@ -98,7 +115,10 @@ impl Collector {
     pub async fn round(&self) -> Result<Round, Failure> {
         let now = self.clock.now();
         let mut round = Round::default();
-        self.expire(now, &mut round).await?;
+        let open = self.keys.is_open() && self.ledger.is_open();
+        if open {
+            self.expire(now, &mut round).await?;
+        }
         loop {
             let buried = garbage::bury_intents(&self.store, now, DEADLINE).await?;
             round.buried += buried;
@@ -112,16 +132,26 @@ impl Collector {
             // What was wrapped and sealed for them is to be unreadable in the database's files too.
             self.store.scrub().await?;
         }
+        if open {
+            round.resume_keys = self.keys.destroy_resume_keys().await?.len() as u64;
+        }
         Ok(round)
     }
 
-    async fn expire(&self, now: Timestamp, round: &mut Round) -> Result<(), StoreError> {
+    async fn expire(&self, now: Timestamp, round: &mut Round) -> Result<(), Failure> {
         let mut after = String::new();
         loop {
             let batch = garbage::stale(&self.store, now, &after).await?;
             round.damaged += batch.damaged;
             for stale in batch.rows {
-                round.expired += u64::from(self.end(stale, now).await?);
+                match self.end(stale, now).await {
+                    Ok(ended) => round.expired += u64::from(ended),
+                    Err(e) if e.code() == Code::Unavailable => return Err(e),
+                    Err(e) => {
+                        tracing::error!(upload = %stale.id, error = %e, causes = e.causes(), "an upload cannot be ended");
+                        round.damaged += 1;
+                    }
+                }
             }
             match batch.next {
                 Some(next) => after = next,
@@ -130,7 +160,16 @@ impl Collector {
         }
     }
 
-    async fn end(&self, stale: Stale, now: Timestamp) -> Result<bool, StoreError> {
+    async fn end(&self, stale: Stale, now: Timestamp) -> Result<bool, Failure> {
+        let staff = self.keys.staff_audit_key(stale.collection).await?;
+        let entry = Draft::<UploadRejected>::new(now)
+            .collection(stale.collection)
+            .decision(Decision::Denied)
+            .data("reason", "expired")
+            .slot(SlotName::Upload, stale.id.to_string(), OpeningUnder::Staff)
+            .slot(SlotName::Staff, stale.person.to_string(), OpeningUnder::Staff)
+            .prepare(&OpeningKeys { staff: &staff, record: None })
+            .map_err(|e| Failure::new(Code::Internal).because(e))?;
         let mut tx = self.store.begin("expire_upload").await?;
         let over = garbage::is_stale(&mut tx, stale.id, now).await?
             && uploads::end(&mut tx, stale.id, UploadState::Expired, None, None, None).await?;
@@ -139,7 +178,9 @@ impl Collector {
             return Ok(false);
         }
         uploads::discard_parts(&mut tx, stale.object, now).await?;
+        let ticket = self.ledger.enqueue(&mut tx, entry, Some(format!("upload:{}", stale.id))).await?;
         tx.commit().await?;
+        self.ledger.settle_later(ticket);
         Ok(true)
     }
 

@@ -14,7 +14,6 @@ pub fn start(vault: &Arc<Vault>) -> JoinSet<()> {
     let mut jobs = JoinSet::new();
     jobs.spawn(vault.restrictions.clone().poll_until(vault.closing.clone()));
     jobs.spawn(vault.restrictions.clone().journal_until(Arc::clone(&vault.clock), vault.closing.clone()));
-    let collector = collector::Collector::new(vault.store.clone(), vault.objects.clone(), Arc::clone(&vault.clock));
-    jobs.spawn(collector.run_until(vault.closing.clone()));
+    jobs.spawn(collector::Collector::of(vault).run_until(vault.closing.clone()));
     jobs
 }

@@ -3,9 +3,12 @@
 use std::path::Path;
 
 use vault_core::ids::{CollectionId, ObjectId, PersonId, RecordId, UploadId};
+use vault_core::keys::keyring::{Parameters, Passphrase, Setting};
 
 use super::*;
+use crate::app::ledger::VaultKeys;
 use crate::clock::HeldClock;
+use crate::custody::keyring_file::KeyringFile;
 use crate::metrics::Metrics;
 use crate::objects::Name;
 use crate::store::uploads::{Advance, ConsentTerms, NewPart, UploadRow};
@@ -17,8 +20,10 @@ struct Ground {
     store: Store,
     objects: Objects,
     clock: Arc<HeldClock>,
+    keys: Arc<KeyService>,
+    ledger: Ledger,
     collection: CollectionId,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Ground {
@@ -27,15 +32,38 @@ impl Ground {
         let url = format!("sqlite://{}?mode=rwc", dir.path().join("vault.db").display());
         let store = Store::open(&url, Arc::new(Metrics::new())).await.unwrap();
         let objects = Objects::local(&dir.path().join("objects")).unwrap();
+        let clock = Arc::new(HeldClock::at(NOW));
+        let passphrase = Arc::new(Passphrase::new(b"correct horse battery".to_vec().into()).unwrap());
+        let keyring = dir.path().join("keyring");
+        KeyringFile::create(&keyring, NOW, Setting::Production, &passphrase, Parameters::FLOOR).unwrap();
+        let keys = Arc::new(KeyService::new(
+            Arc::new(KeyringFile::at(&keyring)),
+            store.clone(),
+            clock.clone(),
+            Setting::Production,
+            "test.example/log",
+            &dir.path().join("resume"),
+        ));
+        keys.found(Arc::clone(&passphrase), "init").await.unwrap();
+        keys.unseal(passphrase).await.unwrap();
+        let metrics = Arc::new(Metrics::new());
+        let ledger = Ledger::new(store.clone(), objects.clone(), clock.clone(), metrics, Duration::from_secs(5));
+        let openings = Arc::new(VaultKeys::new(Arc::clone(&keys), store.clone()));
+        ledger.open(keys.log_signer().await.unwrap(), openings).await.unwrap();
         let collection = CollectionId::new(NOW);
-        let ground = Self { store, objects, clock: Arc::new(HeldClock::at(NOW)), collection, _dir: dir };
-        let insert = "INSERT INTO collections (id, name, state, policy, policy_hash, created_at) VALUES ($1, 'demo', 'open', '{}', x'00', 0)";
+        let ground = Self { store, objects, clock, keys, ledger, collection, dir };
+        let insert = "INSERT INTO collections (id, name, state, policy, policy_hash, created_at)
+                      VALUES ($1, 'demo', 'open', '{}', x'00', 0)";
         ground.execute(insert, &[collection.to_string()]).await;
+        let mut tx = ground.store.begin("test").await.unwrap();
+        ground.keys.create_collection(&mut tx, collection, NOW).await.unwrap();
+        tx.commit().await.unwrap();
         ground
     }
 
     fn collector(&self) -> Collector {
-        Collector::new(self.store.clone(), self.objects.clone(), self.clock.clone())
+        let (store, objects, clock) = (self.store.clone(), self.objects.clone(), self.clock.clone());
+        Collector::new(store, objects, clock, Arc::clone(&self.keys), self.ledger.clone())
     }
 
     async fn execute(&self, sql: &'static str, binds: &[String]) -> u64 {
@@ -127,13 +155,13 @@ async fn an_upload_past_its_time_ends_with_its_keys_and_parts() {
     let row = ground.upload().await;
     let part = ground.part(&row, true).await;
     assert_eq!(ground.collector().round().await.unwrap(), Round::default(), "its time is not over");
-    assert!(holds(ground._dir.path(), b"must go"), "the search finds what is there");
+    assert!(holds(ground.dir.path(), b"must go"), "the search finds what is there");
 
     ground.clock.advance(HOUR);
     let round = ground.collector().round().await.unwrap();
     assert_eq!(round, Round { expired: 1, verified: 1, ..Round::default() });
     assert!(!ground.objects.exists(&part).await.unwrap());
-    assert!(!holds(ground._dir.path(), b"must go"), "wrap, tail and sealed fields are out of the files");
+    assert!(!holds(ground.dir.path(), b"must go"), "wrap, tail and sealed fields are out of the files");
     let ended = "SELECT COUNT(*) FROM uploads WHERE state = 'expired' AND wrap IS NULL AND tail IS NULL
                  AND details IS NULL AND consent IS NULL";
     assert_eq!(ground.count(ended).await, 1);
@@ -143,6 +171,48 @@ async fn an_upload_past_its_time_ends_with_its_keys_and_parts() {
     ground.clock.advance(REMEMBERED);
     ground.clock.advance(HOUR);
     assert_eq!(ground.collector().round().await.unwrap(), Round { dropped: 1, ..Round::default() });
+}
+
+#[tokio::test]
+async fn an_expiry_is_told_in_the_log_and_waits_while_the_vault_is_sealed() {
+    let ground = Ground::lay().await;
+    let row = ground.upload().await;
+    ground.clock.advance(HOUR);
+    ground.keys.seal();
+    assert_eq!(ground.collector().round().await.unwrap(), Round::default());
+    assert_eq!(ground.count("SELECT COUNT(*) FROM uploads WHERE state = 'open'").await, 1);
+
+    let ground = Ground::lay().await;
+    let other = ground.upload().await;
+    assert_ne!(row.id, other.id);
+    ground.clock.advance(HOUR);
+    assert_eq!(ground.collector().round().await.unwrap().expired, 1);
+    let reference = format!("upload:{}", other.id);
+    let found = async || ground.ledger.find::<UploadRejected>(&reference).await.unwrap();
+    let entry = loop {
+        match found().await {
+            Some(entry) => break entry,
+            None => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    };
+    assert_eq!(entry.slot(SlotName::Upload), Some(other.id.to_string().as_str()));
+}
+
+#[tokio::test]
+async fn a_resume_key_goes_with_the_last_upload_under_it() {
+    let ground = Ground::lay().await;
+    let (id, _) = ground.keys.resume_key_today().await.unwrap();
+    let row = ground.upload().await;
+    let name = "UPDATE uploads SET resume_key = $1 WHERE id = $2";
+    ground.execute(name, &[id.to_string(), row.id.to_string()]).await;
+    let later = "UPDATE uploads SET expires_at = expires_at + 259200000 WHERE id = $1";
+    ground.execute(later, &[row.id.to_string()]).await;
+    ground.clock.advance(48 * HOUR);
+    assert_eq!(ground.collector().round().await.unwrap(), Round::default(), "an upload is under way under it");
+    ground.clock.advance(48 * HOUR);
+    let round = ground.collector().round().await.unwrap();
+    assert_eq!(round, Round { expired: 1, resume_keys: 1, ..Round::default() });
+    assert!(ground.keys.resume_key(id).await.is_err());
 }
 
 #[tokio::test]
