@@ -1,5 +1,6 @@
 //! What a user does, one file for each: the decisions and the order of acts.
 
+pub mod access;
 pub mod callers;
 pub mod collections;
 pub mod entry;

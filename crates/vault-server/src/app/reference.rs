@@ -2,7 +2,7 @@
 //!
 //! A reference is a hint. Evidence is what the entry itself says, and whoever asks compares that.
 
-use vault_core::ids::{BindingId, CollectionId, PersonId, TokenId};
+use vault_core::ids::{BindingId, CollectionId, GrantId, PersonId, RequestId, TokenId};
 
 /// `role.proposed` of a binding.
 #[must_use]
@@ -56,4 +56,28 @@ pub fn person_disabled(id: PersonId) -> String {
 #[must_use]
 pub fn collection(id: CollectionId) -> String {
     format!("collection:{id}")
+}
+
+/// `access.requested` of a request.
+#[must_use]
+pub fn request(id: RequestId) -> String {
+    format!("request:{id}")
+}
+
+/// `access.approved` of a grant.
+#[must_use]
+pub fn approval(id: GrantId) -> String {
+    format!("approval:{id}")
+}
+
+/// `access.denied` of a request.
+#[must_use]
+pub fn denial(id: RequestId) -> String {
+    format!("denial:{id}")
+}
+
+/// `access.revoked` of a grant.
+#[must_use]
+pub fn access_revoked(id: GrantId) -> String {
+    format!("access-revoked:{id}")
 }

@@ -1,5 +1,6 @@
 //! HTTP: requests become typed calls, failures become problem documents. Never touches the store.
 
+mod access;
 pub mod auth;
 pub mod collections;
 pub mod health;
@@ -30,6 +31,7 @@ fn public_routes(vault: &Arc<Vault>) -> Routes {
         .merge(openapi::routes(vault))
         .merge(people::routes(vault))
         .merge(collections::routes(vault))
+        .merge(access::routes(vault))
         .merge(pages::routes(vault))
 }
 
