@@ -12,6 +12,7 @@ use crate::app::collections::Policies;
 use crate::app::error::Failure;
 use crate::app::ledger::{self, Ledger, VaultKeys};
 use crate::app::restrict::Restrictions;
+use crate::app::upload::Uploads;
 use crate::config::Config;
 use crate::custody::KeyService;
 use crate::custody::keyring_file::KeyringFile;
@@ -41,6 +42,8 @@ pub struct Vault {
     pub policies: Policies,
     /// The audit log; closed until custody is open.
     pub ledger: Ledger,
+    /// Uploads under way on this node.
+    pub uploads: Uploads,
     /// Cancelled when the node is to stop: no new request is taken, running ones may end.
     pub stopping: CancellationToken,
     /// Cancelled when every request is answered: jobs end.
@@ -77,6 +80,7 @@ impl Vault {
             Ledger::new(store.clone(), objects.clone(), Arc::clone(&clock), Arc::clone(&metrics), ledger::WAIT);
         let (stopping, closing) = (CancellationToken::new(), CancellationToken::new());
         Ok(Arc::new(Self {
+            uploads: Uploads::new(&config.limits),
             config,
             clock,
             metrics,

@@ -8,6 +8,8 @@ pub mod error;
 pub mod ledger;
 pub mod people;
 pub mod play;
+pub mod records;
 pub mod reference;
 pub mod restrict;
 pub mod seal;
+pub mod upload;

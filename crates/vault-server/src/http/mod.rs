@@ -14,8 +14,10 @@ pub mod playback;
 pub mod precondition;
 pub mod problem;
 pub mod range;
+mod records;
 pub mod routes;
 mod seal;
+mod tus;
 
 use std::sync::Arc;
 
@@ -32,6 +34,8 @@ fn public_routes(vault: &Arc<Vault>) -> Routes {
         .merge(people::routes(vault))
         .merge(collections::routes(vault))
         .merge(access::routes(vault))
+        .merge(tus::routes(vault))
+        .merge(records::routes(vault))
         .merge(pages::routes(vault))
 }
 

@@ -1,0 +1,362 @@
+//! Taking in bytes: one PATCH, or the body of a creation.
+//!
+//! What is acknowledged is durable: parts are synced, then offset, part and tail are committed by compare-and-set
+//! on (offset, fence). A body that ends early is kept as far as it came, unless it carries a checksum, which covers
+//! all of it or nothing.
+
+use core::pin::pin;
+use core::time::Duration;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use vault_api::code::Code;
+use vault_core::ids::RecordId;
+use vault_core::keys::hierarchy::{ObjectKey, RecordKey};
+use vault_core::keys::upload::{UploadSecret, unwrap_in_progress};
+use vault_core::media::container::{ClaimedType, Inspector, Refusal};
+use vault_core::media::floe::Header;
+use vault_core::media::layout::SegmentLength;
+use vault_core::media::object::ObjectContext;
+use vault_core::media::seal::ObjectSealer;
+use vault_core::media::tail::{TailContext, open_tail, seal_tail};
+use vault_core::time::Timestamp;
+
+use super::active::Place;
+use super::checksum::Checksum;
+use super::writer::{Ground, Position, SegmentWriter};
+use super::{complete, find, refuse, refused_state};
+use crate::app::error::Failure;
+use crate::state::Vault;
+use crate::store::uploads::{self, Advance, UploadRow, UploadState};
+
+/// Parts are cut at this length, so that a long request commits on the way and a crash costs no more than this.
+const PART_BYTES: u64 = 32 << 20;
+
+/// What a request brings besides its body.
+pub struct Incoming {
+    /// Where the client believes the upload stands.
+    pub offset: u64,
+    /// The length, when the client declares it only now.
+    pub length: Option<u64>,
+    /// The body's length, when the request says it.
+    pub body_length: Option<u64>,
+    /// What the body must sum up to.
+    pub checksum: Option<Checksum>,
+}
+
+/// Where the upload stands afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Bytes that are durable.
+    pub offset: u64,
+    /// The record it became, if this completed it.
+    pub record: Option<RecordId>,
+    /// When it ends if nothing more comes.
+    pub expires_at: Timestamp,
+}
+
+/// Why reading the body stopped.
+enum Stop {
+    End,
+    /// The client went away, fell silent, or another request wants the upload.
+    Interrupted,
+    Evicted,
+}
+
+/// Takes in a body for the upload of `secret`.
+pub async fn receive<B, E>(
+    vault: &Arc<Vault>,
+    secret: &UploadSecret,
+    incoming: Incoming,
+    body: B,
+) -> Result<Received, Failure>
+where
+    B: Stream<Item = Result<Bytes, E>> + Send,
+{
+    let row = find(vault, secret).await?;
+    refused_state(vault, &row)?;
+    let length = declared(&row, incoming.length)?;
+    if length.is_some_and(|l| l > vault.config.limits.upload_bytes) {
+        return Err(Code::UploadTooLarge.into());
+    }
+    if row.received != incoming.offset {
+        return Err(conflict(row.received));
+    }
+    check_fits(vault, incoming.offset, length, incoming.body_length)?;
+    let place = vault.uploads.enter(row.id).await;
+    let Some(row) = uploads::take(&vault.store, row.id, incoming.offset).await? else {
+        // It moved while the request before this one settled.
+        let row = find(vault, secret).await?;
+        refused_state(vault, &row)?;
+        return Err(conflict(row.received));
+    };
+    Session::open(vault, secret, row, length, place).await?.run(incoming.checksum, body).await
+}
+
+fn conflict(stands_at: u64) -> Failure {
+    Failure::new(Code::UploadOffsetConflict).member("offset", stands_at)
+}
+
+/// The length that holds from now on; one that is declared cannot change.
+fn declared(row: &UploadRow, late: Option<u64>) -> Result<Option<u64>, Failure> {
+    match (row.length, late) {
+        (Some(known), Some(said)) if known != said => Err(Code::UploadLength.into()),
+        (None, Some(said)) if said < row.received => Err(Code::UploadLength.into()),
+        (known, said) => Ok(known.or(said)),
+    }
+}
+
+fn check_fits(vault: &Vault, offset: u64, length: Option<u64>, body: Option<u64>) -> Result<(), Failure> {
+    let Some(body) = body else { return Ok(()) };
+    let end = offset.saturating_add(body);
+    if length.is_some_and(|l| end > l) {
+        return Err(Code::UploadPastLength.into());
+    }
+    if end > vault.config.limits.upload_bytes {
+        return Err(Code::UploadTooLarge.into());
+    }
+    Ok(())
+}
+
+/// One request that holds an upload.
+struct Session<'v> {
+    vault: &'v Arc<Vault>,
+    row: UploadRow,
+    length: Option<u64>,
+    place: Place,
+    record_key: RecordKey,
+    object_key: ObjectKey,
+    writer: SegmentWriter<'v>,
+    inspector: Inspector,
+    /// Plaintext bytes committed.
+    committed: u64,
+    /// Plaintext bytes taken in.
+    taken: u64,
+    _budget: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl<'v> Session<'v> {
+    async fn open(
+        vault: &'v Arc<Vault>,
+        secret: &UploadSecret,
+        row: UploadRow,
+        length: Option<u64>,
+        place: Place,
+    ) -> Result<Self, Failure> {
+        let damaged = |e: &dyn std::error::Error| Failure::new(Code::IntegrityFailure).because(e.to_string());
+        let segment = SegmentLength::from_plaintext(row.segment_length)
+            .ok_or_else(|| Failure::new(Code::IntegrityFailure).because("segment length of the upload"))?;
+        let (Some(resume), Some(wrap)) = (row.resume_key, row.wrap.as_deref()) else {
+            return Err(Failure::new(Code::IntegrityFailure).because("an open upload has no wrap"));
+        };
+        let budget = super::reserve(vault, segment).await?;
+        let resume_key = vault.keys()?.resume_key(resume).await?;
+        let record_key =
+            unwrap_in_progress(secret, (resume, &resume_key), row.id, row.record, wrap).map_err(|e| damaged(&e))?;
+        let object_key = record_key.object_key(row.object);
+        let (ciphertext, segments) = uploads::extent(&vault.store, row.object).await?;
+        let context = ObjectContext { collection: row.collection, record: row.record, object: row.object, segment };
+        let header = Header::from_slice(&row.header).map_err(|e| damaged(&e))?;
+        let sealer = ObjectSealer::resume(&object_key, context, &header, segments).map_err(|e| damaged(&e))?;
+        let ground = Ground { objects: &vault.objects, store: &vault.store, clock: vault.clock.as_ref() };
+        let at = Position { ciphertext, fence: row.fence, upload: row.id };
+        let (writer, inspector) = match &row.tail {
+            Some(sealed) => {
+                let place = TailContext { upload: row.id, offset: row.received, fence: row.tail_fence };
+                let tail = open_tail(&object_key, place, sealed).map_err(|e| damaged(&e))?;
+                let inspector = Inspector::restore(tail.inspector_state()).map_err(|e| damaged(&e))?;
+                let whole = segment.plaintext();
+                if segments.saturating_mul(whole).checked_add(tail.plaintext().len() as u64) != Some(row.received) {
+                    return Err(Failure::new(Code::IntegrityFailure).because("an upload's parts and offset disagree"));
+                }
+                (SegmentWriter::new(ground, at, row.header.clone(), sealer, segment, tail.plaintext()), inspector)
+            }
+            None if row.received == 0 && segments == 0 => {
+                let claimed = ClaimedType::parse(&row.filetype).map_err(|e| damaged(&e))?;
+                (SegmentWriter::new(ground, at, row.header.clone(), sealer, segment, &[]), Inspector::new(claimed))
+            }
+            None => return Err(Failure::new(Code::IntegrityFailure).because("an upload lost its tail")),
+        };
+        let committed = row.received;
+        Ok(Self {
+            vault,
+            row,
+            length,
+            place,
+            record_key,
+            object_key,
+            writer,
+            inspector,
+            committed,
+            taken: committed,
+            _budget: budget,
+        })
+    }
+
+    async fn run<B, E>(mut self, mut checksum: Option<Checksum>, body: B) -> Result<Received, Failure>
+    where
+        B: Stream<Item = Result<Bytes, E>> + Send,
+    {
+        let mut body = pin!(body);
+        let idle = Duration::from_secs(self.vault.config.limits.idle_seconds);
+        let stopped = loop {
+            let next = tokio::select! {
+                biased;
+                () = self.place.stop.cancelled() => break Stop::Evicted,
+                () = self.vault.stopping.cancelled() => break Stop::Interrupted,
+                next = tokio::time::timeout(idle, body.next()) => next,
+            };
+            match next {
+                Ok(Some(Ok(bytes))) => {
+                    if let Err(stop) = self.take_in(&bytes, checksum.as_mut()).await? {
+                        return self.reject(stop).await;
+                    }
+                    if checksum.is_none() && self.writer.unsettled() >= PART_BYTES {
+                        self.commit().await?;
+                    }
+                }
+                Ok(None) => break Stop::End,
+                Ok(Some(Err(_))) | Err(_) => break Stop::Interrupted,
+            }
+        };
+        if let Some(sum) = checksum {
+            if !matches!(stopped, Stop::End) {
+                self.writer.abort().await;
+                return Err(Code::UploadInterrupted.into());
+            }
+            if !sum.matches() {
+                self.writer.abort().await;
+                return Err(Code::UploadChecksum.into());
+            }
+        }
+        if self.length == Some(self.taken) {
+            return self.complete().await;
+        }
+        let expires_at = self.commit().await?;
+        match stopped {
+            Stop::End => Ok(Received { offset: self.committed, record: None, expires_at }),
+            Stop::Interrupted => Err(Code::UploadInterrupted.into()),
+            Stop::Evicted => Err(Code::UploadBusy.into()),
+        }
+    }
+
+    /// One piece of the body. The inner error is a refusal of the content: the upload is over.
+    async fn take_in(&mut self, bytes: &[u8], checksum: Option<&mut Checksum>) -> Result<Result<(), Refusal>, Failure> {
+        let end = self.taken.saturating_add(bytes.len() as u64);
+        if self.length.is_some_and(|l| end > l) {
+            return Err(Code::UploadPastLength.into());
+        }
+        if end > self.vault.config.limits.upload_bytes {
+            return Err(Code::UploadTooLarge.into());
+        }
+        if let Some(sum) = checksum {
+            sum.update(bytes);
+        }
+        if let Err(refusal) = self.inspector.push(bytes) {
+            return Ok(Err(refusal));
+        }
+        self.writer.push(bytes).await?;
+        self.taken = end;
+        self.vault.metrics.uploaded_bytes.inc_by(bytes.len() as u64);
+        Ok(Ok(()))
+    }
+
+    /// Makes durable what was taken in and advances the offset. Answers when the upload now expires.
+    async fn commit(&mut self) -> Result<Timestamp, Failure> {
+        let now = self.vault.clock.now();
+        let expires_at = now.plus(Duration::from_secs(self.vault.config.limits.upload_hours * 3600));
+        if self.taken == self.committed && self.length == self.row.length {
+            return Ok(self.row.expires_at);
+        }
+        let part = self.writer.settle().await?;
+        let place = TailContext { upload: self.row.id, offset: self.taken, fence: self.row.fence };
+        let Some(state) = self.inspector.save() else {
+            return Err(Failure::new(Code::Internal).because("refused content"));
+        };
+        let tail = seal_tail(&self.object_key, place, &state, self.writer.tail())
+            .map_err(|e| Failure::new(Code::Internal).because(e))?;
+        let advance = Advance {
+            id: self.row.id,
+            fence: self.row.fence,
+            from: self.committed,
+            to: self.taken,
+            length: self.length,
+            part: part.as_ref(),
+            object: self.row.object,
+            tail,
+            expires_at,
+        };
+        let mut tx = self.vault.store.begin("advance_upload").await?;
+        if !uploads::advance(&mut tx, &advance).await? {
+            tx.rollback().await?;
+            return Err(Code::UploadBusy.into());
+        }
+        tx.commit().await?;
+        self.committed = self.taken;
+        self.row.length = self.length;
+        self.row.expires_at = expires_at;
+        Ok(expires_at)
+    }
+
+    async fn complete(self) -> Result<Received, Failure> {
+        let recognised = match self.inspector.finish() {
+            Ok(recognised) => recognised,
+            Err(refusal) => {
+                self.writer.abort().await;
+                return Err(refuse(self.vault, &self.row, refusal).await);
+            }
+        };
+        let (sealed, part) = self.writer.finish().await?;
+        let offer = complete::Offer {
+            row: &self.row,
+            from: self.committed,
+            record_key: &self.record_key,
+            recognised,
+            sealed,
+            part,
+        };
+        let record = complete::adopt(self.vault, offer).await?;
+        drop(self.place);
+        Ok(Received { offset: self.taken, record: Some(record), expires_at: self.row.expires_at })
+    }
+
+    async fn reject(self, refusal: Refusal) -> Result<Received, Failure> {
+        self.writer.abort().await;
+        Err(refuse(self.vault, &self.row, refusal).await)
+    }
+}
+
+/// Where an upload stands, for HEAD.
+#[derive(Debug)]
+pub struct Status {
+    /// Bytes that are durable.
+    pub offset: u64,
+    /// The declared length.
+    pub length: Option<u64>,
+    /// The content type as claimed.
+    pub filetype: String,
+    /// The record it became.
+    pub record: Option<RecordId>,
+    /// When it ends if nothing more comes.
+    pub expires_at: Timestamp,
+}
+
+/// Where the upload of `secret` stands. A request that is writing it is asked to commit first, so that a client
+/// whose connection broke is told all that arrived.
+pub async fn status(vault: &Arc<Vault>, secret: &UploadSecret) -> Result<Status, Failure> {
+    let row = find(vault, secret).await?;
+    vault.uploads.settle(row.id).await;
+    let row = find(vault, secret).await?;
+    match row.state {
+        UploadState::Complete => {}
+        _ => refused_state(vault, &row)?,
+    }
+    Ok(Status {
+        offset: row.received,
+        length: row.length,
+        filetype: row.filetype,
+        record: (row.state == UploadState::Complete).then_some(row.record),
+        expires_at: row.expires_at,
+    })
+}
