@@ -12,3 +12,5 @@ pub mod run;
 pub mod state;
 pub mod store;
 pub mod telemetry;
+#[cfg(test)]
+pub mod testing;

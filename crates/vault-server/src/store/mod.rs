@@ -201,3 +201,19 @@ impl Tx {
         Ok(inner.rollback().await?)
     }
 }
+
+#[cfg(test)]
+impl Store {
+    /// One statement behind the vault's back, for tests of what rows alone can do.
+    pub async fn by_hand(&self, sql: &'static str) {
+        let mut tx = self.begin("by_hand").await.unwrap();
+        sqlx::query(sql).execute(tx.conn()).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    /// The number that a query answers.
+    pub async fn number(&self, sql: &'static str) -> i64 {
+        let mut reader = self.read().await.unwrap();
+        sqlx::Row::get(&sqlx::query(sql).fetch_one(reader.conn()).await.unwrap(), 0)
+    }
+}

@@ -13,6 +13,9 @@ mod proof;
 mod token;
 mod usage;
 
+#[cfg(test)]
+mod tests;
+
 use core::time::Duration;
 use std::sync::Arc;
 

@@ -1,0 +1,204 @@
+//! For tests: a whole vault in a temporary directory, unsealed, with people, asked over HTTP without a socket.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+use vault_core::access::role::Role;
+use vault_core::ids::PersonId;
+use vault_core::keys::keyring::{Parameters, Passphrase, Setting};
+use vault_core::time::{Clock, Timestamp};
+use zeroize::Zeroizing;
+
+use crate::app::people::{First, enter_first};
+use crate::clock::HeldClock;
+use crate::config::Config;
+use crate::custody::keyring_file::KeyringFile;
+use crate::state::Vault;
+
+/// When the tests take place.
+pub const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+
+/// Everybody there is at the beginning, with their one role.
+const CAST: [(&str, Role); 10] = [
+    ("administrator", Role::Administrator),
+    ("administrator-2", Role::Administrator),
+    ("analyst", Role::Analyst),
+    ("approver", Role::Approver),
+    ("approver-2", Role::Approver),
+    ("key-officer", Role::KeyOfficer),
+    ("key-officer-2", Role::KeyOfficer),
+    ("auditor", Role::Auditor),
+    ("uploader", Role::Uploader),
+    ("processor", Role::Processor),
+];
+
+/// A vault and its people.
+pub struct House {
+    /// Where it lies.
+    pub dir: Arc<tempfile::TempDir>,
+    /// Its time.
+    pub clock: Arc<HeldClock>,
+    /// The node.
+    pub vault: Arc<Vault>,
+    app: Router,
+    people: BTreeMap<&'static str, (PersonId, String)>,
+}
+
+fn passphrase() -> Arc<Passphrase> {
+    Arc::new(Passphrase::new(Zeroizing::new(b"correct horse battery".to_vec())).unwrap())
+}
+
+async fn node(dir: &tempfile::TempDir, clock: &Arc<HeldClock>) -> Arc<Vault> {
+    let text = format!("data_dir = {:?}\nlog_name = \"test.example/log\"\n", dir.path());
+    let config = Config::from_text(&text, std::iter::empty()).unwrap();
+    let vault = Vault::open(config, clock.clone()).await.unwrap();
+    tokio::spawn(vault.restrictions.clone().poll_until(vault.closing.clone()));
+    vault
+}
+
+impl House {
+    /// A vault as `init` would leave it, unsealed.
+    pub async fn new() -> Self {
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        let clock = Arc::new(HeldClock::at(NOW));
+        let vault = node(&dir, &clock).await;
+        let keyring = vault.config.keyring_path();
+        KeyringFile::create(&keyring, NOW, Setting::Production, &passphrase(), Parameters::FLOOR).unwrap();
+        assert!(vault.keys.found(passphrase(), "init").await.unwrap());
+        vault.unseal(passphrase()).await.unwrap();
+        let first: Vec<First> = CAST.iter().map(|(name, role)| one(name, *role)).collect();
+        let tokens = enter_first(&vault, &first).await.unwrap();
+        let people = CAST.iter().zip(tokens).map(|((name, _), (id, token))| (*name, (id, token.show().to_owned())));
+        Self { people: people.collect(), app: crate::http::public(&vault), dir, clock, vault }
+    }
+
+    /// The same after a restart: nothing is left in memory.
+    pub async fn restarted(self) -> Self {
+        self.vault.close().await;
+        let vault = node(&self.dir, &self.clock).await;
+        vault.unseal(passphrase()).await.unwrap();
+        Self { app: crate::http::public(&vault), vault, ..self }
+    }
+
+    /// Somebody's token.
+    pub fn token(&self, who: &str) -> &str {
+        &self.people[who].1
+    }
+
+    /// Somebody's identifier.
+    pub fn id(&self, who: &str) -> PersonId {
+        self.people[who].0
+    }
+
+    /// Asks as somebody of the cast.
+    pub async fn ask(&self, who: &str, method: &str, path: &str, body: Value) -> (StatusCode, Value) {
+        self.ask_with(Some(self.token(who)), method, path, body).await
+    }
+
+    /// Asks with a token, or none. A body of `null` sends none.
+    pub async fn ask_with(&self, token: Option<&str>, method: &str, path: &str, body: Value) -> (StatusCode, Value) {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let body = if body.is_null() {
+            Body::empty()
+        } else {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+            Body::from(body.to_string())
+        };
+        let response = self.app.clone().oneshot(request.body(body).unwrap()).await.unwrap();
+        let status = response.status();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// Runs one statement on the database behind the vault's back.
+    pub async fn by_hand(&self, sql: &'static str) {
+        self.vault.store.by_hand(sql).await;
+        // What is kept in memory is asked again after a second.
+        self.clock.advance(Duration::from_secs(2));
+    }
+
+    /// Gives `role` to a person with the help of both administrators.
+    pub async fn give(&self, person: PersonId, role: &str) -> Value {
+        let body = json!({"person_id": person.to_string(), "role": role, "reason": "needed"});
+        let (status, binding) = self.ask("administrator", "POST", "/v1/role-bindings", body).await;
+        assert_eq!(status, StatusCode::CREATED, "{binding}");
+        if binding["state"] == "active" {
+            return binding;
+        }
+        let path = format!("/v1/role-bindings/{}/confirm", binding["id"].as_str().unwrap());
+        let (status, binding) = self.ask("administrator-2", "POST", &path, Value::Null).await;
+        assert_eq!(status, StatusCode::OK, "{binding}");
+        binding
+    }
+
+    /// Enters a person or machine.
+    pub async fn enter(&self, name: &str, kind: &str) -> PersonId {
+        let (status, person) =
+            self.ask("administrator", "POST", "/v1/people", json!({"name": name, "kind": kind})).await;
+        assert_eq!(status, StatusCode::CREATED, "{person}");
+        person["id"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// Issues a token for a day.
+    pub async fn issue(&self, person: PersonId) -> (String, String) {
+        let ends = self.clock.now().plus(Duration::from_hours(24)).to_string();
+        let body = json!({"person_id": person.to_string(), "label": "test", "expires_at": ends});
+        let (status, issued) = self.ask("administrator", "POST", "/v1/tokens", body).await;
+        assert_eq!(status, StatusCode::CREATED, "{issued}");
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        (text(&issued["token"]["id"]), text(&issued["secret"]))
+    }
+}
+
+fn one(name: &str, role: Role) -> First {
+    First {
+        name: name.to_owned(),
+        kind: role.held_by(),
+        roles: vec![role],
+        token_ends: NOW.plus(Duration::from_hours(24 * 30)),
+    }
+}
+
+/// A collection that may open: very high tier, every countermeasure, a DPIA that ends with `dpia_until`.
+pub fn collection(name: &str, dpia_until: &str) -> Value {
+    let practices = [
+        "permission-mechanism",
+        "privacy-communication",
+        "withdrawal",
+        "insight-explanation",
+        "recipients",
+        "subject-requests",
+        "dpia",
+        "encryption-policy",
+        "access-procedure",
+    ];
+    let countermeasures = practices.map(|practice| {
+        let mut stated = json!({"practice": practice, "statement": "As the handbook says"});
+        if practice == "dpia" {
+            stated["document_sha256"] = "ab".repeat(32).into();
+            stated["approved_by"] = "Privacy office".into();
+            stated["approved_at"] = "2026-01-01T00:00:00Z".into();
+            stated["valid_until"] = dpia_until.into();
+        }
+        stated
+    });
+    json!({
+        "name": name, "title": "Service calls", "tier": "very-high", "controller": "Example Ltd, privacy@example.com",
+        "notice": {"language": "en", "text": "We record this to improve our service.\n"},
+        "purposes": [{"name": "service-improvement", "basis": "consent"}],
+        "retention_days": 30, "subject": "optional",
+        "access": {"second_person": true, "case_number": false, "rights": ["view"], "session_seconds": 900,
+            "grant_days": 7},
+        "countermeasures": countermeasures,
+    })
+}
