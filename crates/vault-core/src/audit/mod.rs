@@ -14,6 +14,7 @@
 //! | [`tile`] | tiles and entry bundles, nodes out of tiles |
 //! | [`evidence`] | [`evidence::Recorded`]: proof that an entry is in the log |
 
+pub mod bundle;
 pub mod checkpoint;
 pub mod entry;
 pub mod evidence;
@@ -22,3 +23,4 @@ pub mod note;
 pub mod proof;
 pub mod slot;
 pub mod tile;
+pub mod verify;

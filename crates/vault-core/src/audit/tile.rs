@@ -261,6 +261,69 @@ pub fn fold(hashes: &[Hash]) -> Hash {
     row[0]
 }
 
+/// The partial tile of each level at the right edge of a tree: enough to compute its root and to go on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rows {
+    size: u64,
+    rows: Vec<Vec<Hash>>,
+}
+
+impl Rows {
+    /// The rows of a tree of `size` entries, lowest level first; none if their widths are not those of such a tree.
+    #[must_use]
+    pub fn from_parts(size: u64, rows: Vec<Vec<Hash>>) -> Option<Self> {
+        let width = |level: usize| Tile::level_width(size, u8::try_from(level).unwrap_or(u8::MAX));
+        let fits = rows.iter().enumerate().all(|(level, row)| row.len() as u64 == width(level) % u64::from(WIDTH));
+        (fits && width(rows.len()) == 0).then_some(Self { size, rows })
+    }
+
+    /// How many entries the tree has.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Appends an entry's hash; each tile that this fills is handed to `full`.
+    pub fn append(&mut self, leaf: Hash, mut full: impl FnMut(Tile, &[Hash])) {
+        self.size += 1;
+        let mut hash = leaf;
+        for level in 0_u8.. {
+            if self.rows.len() == usize::from(level) {
+                self.rows.push(Vec::with_capacity(usize::from(WIDTH)));
+            }
+            let Some(row) = self.rows.get_mut(usize::from(level)) else { break };
+            row.push(hash);
+            if row.len() < usize::from(WIDTH) {
+                break;
+            }
+            let index = Tile::level_width(self.size, level) / u64::from(WIDTH) - 1;
+            full(Tile::full(level, index), row);
+            hash = fold(row);
+            row.clear();
+        }
+    }
+
+    /// The first `width` hashes of the partial tile at `level`.
+    #[must_use]
+    pub fn partial(&self, level: u8, width: u16) -> Option<&[Hash]> {
+        self.rows.get(usize::from(level))?.get(..usize::from(width))
+    }
+
+    /// The root. Peaks lie in the partial tiles, so nothing else is needed.
+    #[must_use]
+    pub fn root(&self) -> Hash {
+        crate::audit::merkle::root(&TileNodes::new(self, self.size), self.size).unwrap_or(Hash::EMPTY_ROOT)
+    }
+}
+
+impl Tiles for Rows {
+    type Error = TileError;
+
+    fn hashes(&self, level: u8, index: u64, width: u16) -> Result<impl AsRef<[Hash]>, TileError> {
+        self.partial(level, width).ok_or(TileError::Missing(Tile { kind: Kind::Hashes(level), index, width }))
+    }
+}
+
 #[cfg(test)]
 #[path = "tile_tests.rs"]
 mod tests;

@@ -6,6 +6,8 @@
 mod draft;
 mod kind;
 mod parse;
+#[cfg(test)]
+mod tests;
 mod value;
 
 pub use draft::{Draft, DraftError, Prepared};

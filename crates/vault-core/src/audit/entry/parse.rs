@@ -58,55 +58,54 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Entry<'_>, InvalidEntry> {
     let (mut collection, mut decision, mut kek_version, mut policy) = (None, None, None, None);
     let (mut data, mut slots) = (Vec::new(), Vec::new());
     let mut last = None;
-    cursor
-        .object(|cursor, name| {
-            let member = Member::parse(name).filter(|m| last.is_none_or(|l| l < *m));
-            let Some(member) = member else { return Err(Problem::UnknownMember) };
-            last = Some(member);
-            match member {
-                Member::At => at = Some(timestamp(&cursor.string()?)?),
-                Member::Collection => {
-                    collection = Some(cursor.string()?.parse::<CollectionId>().map_err(|_| Problem::InvalidValue)?);
-                }
-                Member::Data => {
-                    cursor.object(|cursor, name| {
-                        let sorted = data.last().is_none_or(|(l, _): &(Cow<'_, str>, Value<'_>)| **l < *name);
-                        if !sorted || !is_data_name(name) {
-                            return Err(Problem::UnknownMember);
-                        }
-                        data.push((Cow::Borrowed(name), cursor.value()?));
-                        Ok(())
-                    })?;
-                    non_empty(&data)?;
-                }
-                Member::Decision => decision = Some(Decision::parse(&cursor.string()?).ok_or(Problem::InvalidValue)?),
-                Member::KekVersion => {
-                    kek_version = Some(u32::try_from(cursor.number()?).map_err(|_| Problem::InvalidValue)?);
-                }
-                Member::Policy => policy = Some(hash(&cursor.string()?)?),
-                Member::Slots => {
-                    cursor.object(|cursor, name| {
-                        let slot = SlotName::parse(name).ok_or(Problem::UnknownMember)?;
-                        if slots.last().is_some_and(|(l, _)| *l >= slot) {
-                            return Err(Problem::UnknownMember);
-                        }
-                        slots.push((slot, Commitment::from_bytes(hash(&cursor.string()?)?)));
-                        Ok(())
-                    })?;
-                    non_empty(&slots)?;
-                }
-                Member::Type => kind = Some(Kind::parse(&cursor.string()?).ok_or(Problem::UnknownType)?),
-                Member::V => {
-                    if cursor.number()? != VERSION {
-                        return Err(Problem::UnknownVersion);
-                    }
-                    version = true;
-                }
+    let outcome = cursor.object(|cursor, name| {
+        let member = Member::parse(name).filter(|m| last.is_none_or(|l| l < *m));
+        let Some(member) = member else { return Err(Problem::UnknownMember) };
+        last = Some(member);
+        match member {
+            Member::At => at = Some(timestamp(&cursor.string()?)?),
+            Member::Collection => {
+                collection = Some(cursor.string()?.parse::<CollectionId>().map_err(|_| Problem::InvalidValue)?);
             }
-            Ok(())
-        })
-        .and(if cursor.at == text.len() { Ok(()) } else { Err(Problem::NotCanonical) })
-        .map_err(|problem| InvalidEntry { problem, at: cursor.at })?;
+            Member::Data => {
+                cursor.object(|cursor, name| {
+                    let sorted = data.last().is_none_or(|(l, _): &(Cow<'_, str>, Value<'_>)| **l < *name);
+                    if !sorted || !is_data_name(name) {
+                        return Err(Problem::UnknownMember);
+                    }
+                    data.push((Cow::Borrowed(name), cursor.value()?));
+                    Ok(())
+                })?;
+                non_empty(&data)?;
+            }
+            Member::Decision => decision = Some(Decision::parse(&cursor.string()?).ok_or(Problem::InvalidValue)?),
+            Member::KekVersion => {
+                kek_version = Some(u32::try_from(cursor.number()?).map_err(|_| Problem::InvalidValue)?);
+            }
+            Member::Policy => policy = Some(hash(&cursor.string()?)?),
+            Member::Slots => {
+                cursor.object(|cursor, name| {
+                    let slot = SlotName::parse(name).ok_or(Problem::UnknownMember)?;
+                    if slots.last().is_some_and(|(l, _)| *l >= slot) {
+                        return Err(Problem::UnknownMember);
+                    }
+                    slots.push((slot, Commitment::from_bytes(hash(&cursor.string()?)?)));
+                    Ok(())
+                })?;
+                non_empty(&slots)?;
+            }
+            Member::Type => kind = Some(Kind::parse(&cursor.string()?).ok_or(Problem::UnknownType)?),
+            Member::V => {
+                if cursor.number()? != VERSION {
+                    return Err(Problem::UnknownVersion);
+                }
+                version = true;
+            }
+        }
+        Ok(())
+    });
+    let whole = if cursor.at == text.len() { outcome } else { outcome.and(Err(Problem::NotCanonical)) };
+    whole.map_err(|problem| InvalidEntry { problem, at: cursor.at })?;
     match (at, kind, version) {
         (Some(at), Some(kind), true) => Ok(Entry { kind, at, collection, decision, kek_version, policy, data, slots }),
         _ => Err(InvalidEntry { problem: Problem::MissingMember, at: text.len() }),

@@ -1,0 +1,137 @@
+//! The one-file export: a header line, then one line for each entry with what is shown of its slots. JSON Lines.
+//!
+//! The header declares whether the export is complete, that is, withholds nothing that was not erased. Nothing in the
+//! file is trusted: entries are hashed as they stand in it, to the byte.
+
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+
+use crate::audit::entry::MAX_ENTRY;
+use crate::audit::slot::{Opening, SALT_LEN, SlotName};
+use crate::audit::verify::{Claim, Shown};
+
+/// What the header's `format` says.
+pub const FORMAT: &str = "feedback-vault/audit-bundle/v1";
+
+/// The longest line: an entry, and every slot opened at its longest, escaped.
+pub const MAX_LINE: usize = MAX_ENTRY + 16 * 7 * (1 << 20);
+
+/// A line that is not one of an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a line of an audit log export")]
+pub struct InvalidLine;
+
+/// The first line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// [`FORMAT`].
+    pub format: String,
+    /// The signed checkpoint over the entries that follow.
+    pub checkpoint: String,
+    /// Whether nothing is withheld.
+    pub complete: bool,
+}
+
+impl Header {
+    /// The header of an export under this checkpoint.
+    #[must_use]
+    pub fn new(checkpoint: String, complete: bool) -> Self {
+        Self { format: FORMAT.to_owned(), checkpoint, complete }
+    }
+
+    /// Reads the first line, without its newline.
+    pub fn parse(line: &str) -> Result<Self, InvalidLine> {
+        let header: Self = serde_json::from_str(line).map_err(|_| InvalidLine)?;
+        if header.format == FORMAT { Ok(header) } else { Err(InvalidLine) }
+    }
+
+    /// The line, with its newline.
+    pub fn to_line(&self) -> Result<String, InvalidLine> {
+        serde_json::to_string(self).map(|line| line + "\n").map_err(|_| InvalidLine)
+    }
+}
+
+/// A line is `{"entry":…,"openings":[…]}`, the members in this order and without white space, so that the entry's bytes
+/// can be cut out as they are.
+const BEFORE_ENTRY: &str = "{\"entry\":";
+const BEFORE_OPENINGS: &str = ",\"openings\":";
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Slot {
+    slot: String,
+    status: Status,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    salt: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    Opened,
+    Withheld,
+    Erased,
+    Missing,
+}
+
+/// Writes the line of an entry, which is JSON text, and its slots.
+pub fn entry_line(entry: &[u8], shown: &[Shown]) -> Result<String, InvalidLine> {
+    let entry = core::str::from_utf8(entry).map_err(|_| InvalidLine)?;
+    let slots: Vec<Slot> = shown.iter().map(slot).collect();
+    let openings = serde_json::to_string(&slots).map_err(|_| InvalidLine)?;
+    // A line break in an entry that is not canonical would break the line.
+    if entry.contains(['\n', '\r']) {
+        return Err(InvalidLine);
+    }
+    Ok(format!("{BEFORE_ENTRY}{entry}{BEFORE_OPENINGS}{openings}}}\n"))
+}
+
+fn slot(shown: &Shown) -> Slot {
+    let (status, opening) = match &shown.claim {
+        Claim::Opened(opening) => (Status::Opened, Some(opening)),
+        Claim::Withheld => (Status::Withheld, None),
+        Claim::Erased => (Status::Erased, None),
+        Claim::Missing => (Status::Missing, None),
+    };
+    Slot {
+        slot: shown.slot.as_str().to_owned(),
+        status,
+        salt: opening.map(|o| hex::encode(o.salt())),
+        value: opening.map(|o| o.value().to_owned()),
+    }
+}
+
+/// Reads the line of entry `index`, without its newline: the entry's bytes and its slots.
+pub fn parse_line(index: u64, line: &str) -> Result<(Vec<u8>, Vec<Shown>), InvalidLine> {
+    let rest = line.strip_prefix(BEFORE_ENTRY).ok_or(InvalidLine)?;
+    let mut values = serde_json::Deserializer::from_str(rest).into_iter::<IgnoredAny>();
+    values.next().ok_or(InvalidLine)?.map_err(|_| InvalidLine)?;
+    let (entry, rest) = rest.split_at_checked(values.byte_offset()).ok_or(InvalidLine)?;
+    let openings = rest.strip_prefix(BEFORE_OPENINGS).and_then(|rest| rest.strip_suffix('}')).ok_or(InvalidLine)?;
+    let slots: Vec<Slot> = serde_json::from_str(openings).map_err(|_| InvalidLine)?;
+    let shown = slots.into_iter().map(|slot| claim(index, slot)).collect::<Option<_>>().ok_or(InvalidLine)?;
+    Ok((entry.as_bytes().to_vec(), shown))
+}
+
+fn claim(index: u64, shown: Slot) -> Option<Shown> {
+    let slot = SlotName::parse(&shown.slot)?;
+    let claim = match (shown.status, shown.salt, shown.value) {
+        (Status::Opened, Some(salt), Some(value)) => {
+            let mut bytes = [0; SALT_LEN];
+            hex::decode_to_slice(&salt, &mut bytes).ok()?;
+            // Upper case would be a second spelling.
+            if hex::encode(bytes) != salt {
+                return None;
+            }
+            Claim::Opened(Opening::from_parts(slot, bytes, value))
+        }
+        (Status::Withheld, None, None) => Claim::Withheld,
+        (Status::Erased, None, None) => Claim::Erased,
+        (Status::Missing, None, None) => Claim::Missing,
+        _ => return None,
+    };
+    Some(Shown { index, slot, claim })
+}

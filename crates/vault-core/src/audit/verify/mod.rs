@@ -1,0 +1,336 @@
+//! The offline verifier: given the public key and any checkpoint seen before, it finds edits, reordering, truncation and
+//! forks, and checks every opening it is shown (promise 9; `docs/audit-log.md` §7).
+//!
+//! It trusts nothing of its [`Source`], and holds one bundle of entries at a time.
+
+mod finding;
+mod openings;
+
+#[cfg(test)]
+mod tests;
+
+pub use finding::{Finding, Warning};
+pub use openings::{Claim, Counts, ERASED, Shown, erased_pair};
+
+use openings::Openings;
+
+use crate::audit::checkpoint::VerifiedCheckpoint;
+use crate::audit::entry::Entry;
+use crate::audit::merkle::Hash;
+use crate::audit::note::VerifierKey;
+use crate::audit::tile::{self, Kind, Rows, Tile, WIDTH};
+use crate::time::Timestamp;
+
+/// How far clocks of nodes may differ before it is worth a warning.
+const CLOCK_TOLERANCE_MILLIS: u64 = 2_000;
+
+/// Findings of one kind of damage can be as many as there are entries; beyond this many they are only counted.
+const MAX_FINDINGS: usize = 1_000;
+
+/// Where a log is read from: a server, a directory, an export.
+pub trait Source {
+    /// Why something cannot be read. Not a finding: a source that cannot be read proves nothing.
+    type Error;
+
+    /// The checkpoint, as a signed note.
+    fn checkpoint(&mut self) -> Result<String, Self::Error>;
+
+    /// A bundle of entries; `None` when the source says that it is not there.
+    fn entries(&mut self, bundle: Tile) -> Result<Option<Vec<u8>>, Self::Error>;
+
+    /// Whether the source has tiles of hashes to check. An export has none: the entries are enough.
+    fn has_tiles(&self) -> bool;
+
+    /// A tile of hashes; `None` when the source says that it is not there.
+    fn hashes(&mut self, tile: Tile) -> Result<Option<Vec<u8>>, Self::Error>;
+
+    /// What is shown of the openings of entries `first..end`.
+    fn openings(&mut self, first: u64, end: u64) -> Result<Vec<Shown>, Self::Error>;
+
+    /// Whether the source declares that it withholds nothing: then an opening that is not shown is missing.
+    fn is_complete(&self) -> bool;
+}
+
+/// What was verified and what was found.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// The checkpoint, if it can be believed.
+    pub checkpoint: Option<VerifiedCheckpoint>,
+    /// Checkpoints seen before that the log extends.
+    pub known_extended: u64,
+    /// Entries read and parsed.
+    pub entries: u64,
+    /// Slots by what is known of them.
+    pub slots: Counts,
+    /// What was found, at most a thousand.
+    pub findings: Vec<Finding>,
+    /// How many findings there were in all.
+    pub findings_total: u64,
+    /// What is odd.
+    pub warnings: Vec<Warning>,
+}
+
+impl Report {
+    /// Whether nothing was found.
+    #[must_use]
+    pub const fn is_clean(&self) -> bool {
+        self.findings_total == 0
+    }
+
+    fn found(&mut self, finding: Finding) {
+        self.findings_total += 1;
+        if self.findings.len() < MAX_FINDINGS {
+            self.findings.push(finding);
+        }
+    }
+}
+
+/// Verifies the log of `key` as `source` shows it, against checkpoints `known` from before (signed notes). `progress`
+/// is told entries done and entries in all.
+pub fn verify<S: Source>(
+    source: &mut S,
+    key: &VerifierKey,
+    known: &[String],
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Report, S::Error> {
+    let mut report = Report::default();
+    let checkpoint = match key.verify_checkpoint(&source.checkpoint()?) {
+        Ok(checkpoint) => checkpoint,
+        Err(e) => {
+            report.found(Finding::Checkpoint(e));
+            return Ok(report);
+        }
+    };
+    let size = checkpoint.size();
+    let known = believed(key, known, size, &mut report);
+    let mut walk = Walk::new(report);
+    for number in 0..size.div_ceil(u64::from(WIDTH)) {
+        let Some(bundle) = Tile::of_size(Kind::Entries, number, size) else { break };
+        walk.bundle(source, bundle, size, &known)?;
+        progress((number * u64::from(WIDTH) + u64::from(bundle.width)).min(size), size);
+    }
+    for at in known.iter().filter(|k| k.size() == 0) {
+        walk.check_known(at, Hash::EMPTY_ROOT);
+    }
+    Ok(walk.finish(checkpoint, source.is_complete()))
+}
+
+/// Those of the known checkpoints that can be believed and that the log is long enough for.
+fn believed(key: &VerifierKey, known: &[String], size: u64, report: &mut Report) -> Vec<VerifiedCheckpoint> {
+    let mut believed = Vec::new();
+    for note in known {
+        match key.verify_checkpoint(note) {
+            Err(e) => report.found(Finding::KnownCheckpoint(e)),
+            Ok(checkpoint) if checkpoint.size() > size => {
+                report.found(Finding::Truncated { known: checkpoint.size(), size });
+            }
+            Ok(checkpoint) => believed.push(checkpoint),
+        }
+    }
+    believed
+}
+
+/// The tree by the entries and the tree by the tiles: one until they differ.
+#[derive(Default)]
+struct Trees {
+    by_entries: Rows,
+    by_tiles: Option<Rows>,
+}
+
+struct Walk {
+    report: Report,
+    trees: Trees,
+    openings: Openings,
+    last: Option<Timestamp>,
+    /// Entries whose hash is not that of the lowest tile. Which of the two is wrong, the root tells.
+    doubted: Vec<Doubt>,
+    /// Tiles above the lowest that differ from the tree by the entries, and whether they fit the tree by the tiles.
+    doubted_tiles: Vec<(Tile, bool)>,
+}
+
+struct Doubt {
+    index: u64,
+    by_entry: Hash,
+    by_tile: Hash,
+}
+
+impl Walk {
+    fn new(report: Report) -> Self {
+        Self {
+            report,
+            trees: Trees::default(),
+            openings: Openings::default(),
+            last: None,
+            doubted: Vec::new(),
+            doubted_tiles: Vec::new(),
+        }
+    }
+
+    fn bundle<S: Source>(
+        &mut self,
+        source: &mut S,
+        bundle: Tile,
+        size: u64,
+        known: &[VerifiedCheckpoint],
+    ) -> Result<(), S::Error> {
+        let first = bundle.index * u64::from(WIDTH);
+        let end = first + u64::from(bundle.width);
+        let bytes = source.entries(bundle)?;
+        let entries = match bytes.as_deref().map(|bytes| tile::entries(bundle.width, bytes)) {
+            Some(Ok(entries)) => Some(entries),
+            Some(Err(_)) => {
+                self.report.found(Finding::ResourceMalformed(bundle));
+                None
+            }
+            None => {
+                self.report.found(Finding::ResourceMissing(bundle));
+                None
+            }
+        };
+        let leaves: Option<Vec<Hash>> = entries.as_ref().map(|entries| entries.iter().map(|e| Hash::leaf(e)).collect());
+        let lowest = Tile { kind: Kind::Hashes(0), ..bundle };
+        let by_tile = if source.has_tiles() { self.tile(source, lowest)? } else { None };
+
+        // Without its entries a bundle's place in the tree is still known by its tile.
+        let unknown = vec![Hash::EMPTY_ROOT; usize::from(bundle.width)];
+        let by_entry = leaves.as_ref().or(by_tile.as_ref()).unwrap_or(&unknown);
+        let by_tile = by_tile.as_ref().unwrap_or(by_entry);
+        if by_tile != by_entry {
+            self.trees.by_tiles.get_or_insert_with(|| self.trees.by_entries.clone());
+            let differing = (first..).zip(by_entry.iter().zip(by_tile)).filter(|(_, (entry, tile))| entry != tile);
+            self.doubted.extend(differing.map(|(index, (by_entry, by_tile))| Doubt {
+                index,
+                by_entry: *by_entry,
+                by_tile: *by_tile,
+            }));
+        }
+        let mut by_entries = Vec::new();
+        for (index, leaf) in (first..).zip(by_entry) {
+            self.trees.by_entries.append(*leaf, |tile, hashes| by_entries.push((tile, hashes.to_vec())));
+            for at in known.iter().filter(|k| k.size() == index + 1) {
+                let root = self.trees.by_entries.root();
+                self.check_known(at, root);
+            }
+        }
+        let mut by_tiles = Vec::new();
+        if let Some(tree) = &mut self.trees.by_tiles {
+            for leaf in by_tile {
+                tree.append(*leaf, |tile, hashes| by_tiles.push((tile, hashes.to_vec())));
+            }
+        }
+        if end == size {
+            edge(&self.trees.by_entries, &mut by_entries);
+            self.trees.by_tiles.iter().for_each(|tree| edge(tree, &mut by_tiles));
+        }
+        if source.has_tiles() {
+            // The lowest tile is held against the entries one by one.
+            for (tile, expected) in by_entries.iter().filter(|(tile, _)| tile.kind != Kind::Hashes(0)) {
+                let Some(hashes) = self.tile(source, *tile)? else { continue };
+                if hashes != *expected {
+                    let fits = by_tiles.iter().any(|(other, expected)| other == tile && hashes == *expected);
+                    self.doubted_tiles.push((*tile, fits));
+                }
+            }
+        }
+        let entries = entries.unwrap_or_default();
+        let shown = source.openings(first, end)?;
+        self.entries(first, &entries, &shown);
+        Ok(())
+    }
+
+    fn tile<S: Source>(&mut self, source: &mut S, tile: Tile) -> Result<Option<Vec<Hash>>, S::Error> {
+        Ok(match source.hashes(tile)?.map(|bytes| tile::hashes(tile, &bytes)) {
+            Some(Ok(hashes)) => Some(hashes),
+            Some(Err(_)) => {
+                self.report.found(Finding::ResourceMalformed(tile));
+                None
+            }
+            None => {
+                self.report.found(Finding::ResourceMissing(tile));
+                None
+            }
+        })
+    }
+
+    fn check_known(&mut self, known: &VerifiedCheckpoint, root: Hash) {
+        if *known.root() == root {
+            self.report.known_extended += 1;
+        } else {
+            self.report.found(Finding::Fork { size: known.size() });
+        }
+    }
+
+    fn entries(&mut self, first: u64, entries: &[&[u8]], shown: &[Shown]) {
+        let mut parsed = Vec::with_capacity(entries.len());
+        for (index, bytes) in (first..).zip(entries) {
+            match Entry::parse(bytes) {
+                Ok(entry) => {
+                    self.time(index, entry.at());
+                    self.report.entries += 1;
+                    parsed.push(Some(entry));
+                }
+                Err(e) => {
+                    self.report.found(Finding::EntryInvalid { index, problem: e.problem });
+                    parsed.push(None);
+                }
+            }
+        }
+        let report = &mut self.report;
+        self.openings.bundle(first, &parsed, shown, |finding| report.found(finding));
+    }
+
+    fn time(&mut self, index: u64, at: Timestamp) {
+        if let Some(last) = self.last {
+            let back = u64::try_from(last.since(at).as_millis()).unwrap_or(u64::MAX);
+            if back > CLOCK_TOLERANCE_MILLIS && self.report.warnings.len() < MAX_FINDINGS {
+                self.report.warnings.push(Warning::TimeWentBack { index, millis: back });
+            }
+        }
+        self.last = Some(at);
+    }
+
+    /// Holds the trees against the signed root and says which of two differing copies is the wrong one.
+    fn finish(mut self, checkpoint: VerifiedCheckpoint, complete: bool) -> Report {
+        let entries_lead = self.trees.by_entries.root() == *checkpoint.root();
+        let tiles_lead = self.trees.by_tiles.as_ref().is_some_and(|tree| tree.root() == *checkpoint.root());
+        if !entries_lead {
+            self.report.found(Finding::WrongRoot { size: checkpoint.size() });
+        }
+        for (tile, fits) in core::mem::take(&mut self.doubted_tiles) {
+            if !(fits && tiles_lead) {
+                self.report.found(Finding::TileWrong(tile));
+            }
+        }
+        let mut wrong_tile = None;
+        for doubt in &self.doubted {
+            if entries_lead {
+                let tile = Tile::of_size(Kind::Hashes(0), doubt.index / u64::from(WIDTH), checkpoint.size());
+                if tile != wrong_tile {
+                    wrong_tile = tile;
+                    tile.into_iter().for_each(|tile| self.report.found(Finding::TileWrong(tile)));
+                }
+                continue;
+            }
+            let belongs = self.doubted.iter().find(|other| other.by_tile == doubt.by_entry);
+            match belongs.filter(|_| tiles_lead) {
+                Some(other) => self.report.found(Finding::EntryMoved { index: doubt.index, belongs: other.index }),
+                None => self.report.found(Finding::EntryEdited { index: doubt.index }),
+            }
+        }
+        let report = &mut self.report;
+        self.report.slots = self.openings.finish(complete, |finding| report.found(finding));
+        self.report.checkpoint = Some(checkpoint);
+        self.report
+    }
+}
+
+/// The partial tiles at a tree's right edge.
+fn edge(tree: &Rows, tiles: &mut Vec<(Tile, Vec<Hash>)>) {
+    for level in 0_u8..8 {
+        let index = Tile::level_width(tree.size(), level) / u64::from(WIDTH);
+        let tile = Tile::of_size(Kind::Hashes(level), index, tree.size());
+        if let Some((tile, hashes)) = tile.and_then(|tile| Some((tile, tree.partial(level, tile.width)?))) {
+            tiles.push((tile, hashes.to_vec()));
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Checking what is shown of the slots.
+
+use std::collections::HashMap;
+
+use super::Finding;
+use crate::audit::checkpoint::decimal;
+use crate::audit::entry::{Entry, Kind};
+use crate::audit::slot::{Opening, SlotName};
+
+/// What a source says of one slot.
+#[derive(Debug)]
+pub struct Shown {
+    /// The entry.
+    pub index: u64,
+    /// The slot.
+    pub slot: SlotName,
+    /// What it says.
+    pub claim: Claim,
+}
+
+/// What can be said of a slot's opening.
+#[derive(Debug)]
+pub enum Claim {
+    /// Here it is.
+    Opened(Opening),
+    /// Not for you.
+    Withheld,
+    /// It was erased.
+    Erased,
+    /// It should be here and is not.
+    Missing,
+}
+
+/// Slots by what is known of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Opened, and the commitment holds.
+    pub opened: u64,
+    /// Not shown.
+    pub withheld: u64,
+    /// Erased, and an entry says so.
+    pub erased: u64,
+    /// Should be here and are not.
+    pub missing: u64,
+}
+
+/// What is remembered of slots until the whole log was read: an entry that erases comes after what it erases.
+#[derive(Default)]
+pub(super) struct Openings {
+    counts: Counts,
+    /// Which entry erased a slot.
+    erased_by: HashMap<(u64, SlotName), u64>,
+    opened: Vec<(u64, SlotName)>,
+    gone: Vec<(u64, SlotName)>,
+    unshown: Vec<(u64, SlotName)>,
+}
+
+impl Openings {
+    /// Holds what is `shown` of a bundle's entries against their commitments.
+    pub(super) fn bundle(
+        &mut self,
+        first: u64,
+        entries: &[Option<Entry<'_>>],
+        shown: &[Shown],
+        mut found: impl FnMut(Finding),
+    ) {
+        let mut claims: HashMap<(u64, SlotName), &Claim> = HashMap::with_capacity(shown.len());
+        for Shown { index, slot, claim } in shown {
+            let entry = index.checked_sub(first).and_then(|i| entries.get(usize::try_from(i).ok()?));
+            let has = match entry {
+                Some(Some(entry)) => entry.commitment(*slot).is_some(),
+                // Invalid entries are findings of their own.
+                Some(None) => continue,
+                None => false,
+            };
+            if !has || claims.insert((*index, *slot), claim).is_some() {
+                found(Finding::OpeningForeign { index: *index, slot: *slot });
+            }
+        }
+        for (index, entry) in (first..).zip(entries) {
+            let Some(entry) = entry else { continue };
+            self.note_erasures(index, entry);
+            for (slot, commitment) in entry.slots() {
+                match claims.get(&(index, *slot)) {
+                    Some(Claim::Opened(opening)) if opening.slot() == *slot && opening.opens(commitment) => {
+                        self.counts.opened += 1;
+                        self.opened.push((index, *slot));
+                    }
+                    Some(Claim::Opened(_)) => found(Finding::OpeningWrong { index, slot: *slot }),
+                    Some(Claim::Withheld) => self.counts.withheld += 1,
+                    Some(Claim::Erased) => self.gone.push((index, *slot)),
+                    Some(Claim::Missing) => {
+                        self.counts.missing += 1;
+                        found(Finding::OpeningMissing { index, slot: *slot });
+                    }
+                    None => self.unshown.push((index, *slot)),
+                }
+            }
+        }
+    }
+
+    /// An entry that erases lists what it erases as `index/slot`. What is not of that form erases nothing.
+    fn note_erasures(&mut self, index: u64, entry: &Entry<'_>) {
+        if !matches!(entry.kind(), Kind::RecordErased | Kind::OpeningsErased) {
+            return;
+        }
+        let listed = entry.data(ERASED).and_then(|value| value.as_list()).unwrap_or_default();
+        for pair in listed {
+            let pair = pair.as_str().and_then(|text| text.split_once('/'));
+            let pair = pair.and_then(|(at, slot)| Some((decimal(at)?, SlotName::parse(slot)?)));
+            // Only what came before: an entry cannot erase the future.
+            if let Some((at, slot)) = pair.filter(|(at, _)| *at < index) {
+                self.erased_by.entry((at, slot)).or_insert(index);
+            }
+        }
+    }
+
+    /// Once the whole log was read.
+    pub(super) fn finish(mut self, complete: bool, mut found: impl FnMut(Finding)) -> Counts {
+        for (index, slot) in self.opened {
+            if let Some(by) = self.erased_by.get(&(index, slot)) {
+                found(Finding::ErasureUndone { index, slot, by: *by });
+            }
+        }
+        for (index, slot) in self.gone {
+            if self.erased_by.contains_key(&(index, slot)) {
+                self.counts.erased += 1;
+            } else {
+                self.counts.missing += 1;
+                found(Finding::ErasureUnexplained { index, slot });
+            }
+        }
+        for (index, slot) in self.unshown {
+            if self.erased_by.contains_key(&(index, slot)) {
+                self.counts.erased += 1;
+            } else if complete {
+                self.counts.missing += 1;
+                found(Finding::OpeningMissing { index, slot });
+            } else {
+                self.counts.withheld += 1;
+            }
+        }
+        self.counts
+    }
+}
+
+/// The name under `data` of what an entry erases.
+pub const ERASED: &str = "openings";
+
+/// How an entry that erases names an opening.
+#[must_use]
+pub fn erased_pair(index: u64, slot: SlotName) -> String {
+    format!("{index}/{slot}")
+}
