@@ -11,6 +11,7 @@ use crate::app::callers::Callers;
 use crate::app::collections::Policies;
 use crate::app::error::Failure;
 use crate::app::ledger::{self, Ledger, VaultKeys};
+use crate::app::play::live::Sessions;
 use crate::app::restrict::Restrictions;
 use crate::app::upload::Uploads;
 use crate::config::Config;
@@ -44,6 +45,8 @@ pub struct Vault {
     pub ledger: Ledger,
     /// Uploads under way on this node.
     pub uploads: Uploads,
+    /// Playback sessions that are warm on this node.
+    pub sessions: Sessions,
     /// Cancelled when the node is to stop: no new request is taken, running ones may end.
     pub stopping: CancellationToken,
     /// Cancelled when every request is answered: jobs end.
@@ -91,6 +94,7 @@ impl Vault {
             callers: Callers::default(),
             policies: Policies::default(),
             ledger,
+            sessions: Sessions::new(),
             stopping,
             closing,
             opened: CancellationToken::new(),

@@ -2,7 +2,7 @@
 //!
 //! A reference is a hint. Evidence is what the entry itself says, and whoever asks compares that.
 
-use vault_core::ids::{BindingId, CollectionId, GrantId, PersonId, RequestId, TokenId};
+use vault_core::ids::{BindingId, CollectionId, GrantId, PersonId, RequestId, SessionId, TokenId};
 
 /// `role.proposed` of a binding.
 #[must_use]
@@ -80,4 +80,16 @@ pub fn denial(id: RequestId) -> String {
 #[must_use]
 pub fn access_revoked(id: GrantId) -> String {
     format!("access-revoked:{id}")
+}
+
+/// `playback.opened` of a session.
+#[must_use]
+pub fn session(id: SessionId) -> String {
+    format!("session:{id}")
+}
+
+/// `playback.closed` of a session.
+#[must_use]
+pub fn session_closed(id: SessionId) -> String {
+    format!("session-closed:{id}")
 }

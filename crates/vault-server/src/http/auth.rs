@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use vault_api::code::Code;
@@ -45,6 +45,12 @@ pub(super) async fn guard(State(guard): State<Guard>, request: Request, next: Ne
         }
         Err(failure) => failure.into_response(),
     }
+}
+
+/// Makes an address absent for whoever has no valid token.
+pub(super) async fn hide(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    if response.status() == StatusCode::UNAUTHORIZED { Failure::from(Code::NotFound).into_response() } else { response }
 }
 
 async fn admit(guard: &Guard, parts: &Parts) -> Result<Arc<Caller>, Failure> {

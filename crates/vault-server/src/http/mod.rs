@@ -36,6 +36,7 @@ fn public_routes(vault: &Arc<Vault>) -> Routes {
         .merge(access::routes(vault))
         .merge(tus::routes(vault))
         .merge(records::routes(vault))
+        .merge(playback::routes(vault))
         .merge(pages::routes(vault))
 }
 

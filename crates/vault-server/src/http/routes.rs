@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::MethodRouter;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use vault_core::access::role::Action;
@@ -24,6 +24,8 @@ pub enum Access {
     SignedIn,
     /// Callers with a role that may do this, somewhere; the act itself checks the place.
     Caller(Action),
+    /// The same, for an address that is absent for everybody else: without a valid token too.
+    Hidden(Action),
 }
 
 /// A route as mounted, for the tests that list them.
@@ -75,6 +77,7 @@ impl Routes {
             Access::Public | Access::Capability => methods,
             Access::SignedIn => self.guarded(None, methods),
             Access::Caller(action) => self.guarded(Some(action), methods),
+            Access::Hidden(action) => self.guarded(Some(action), methods).layer(from_fn(auth::hide)),
         };
         self.router = self.router.routes((schemas, paths, methods));
         self

@@ -2,6 +2,8 @@
 
 pub mod collector;
 
+mod reaper;
+
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
@@ -15,5 +17,6 @@ pub fn start(vault: &Arc<Vault>) -> JoinSet<()> {
     jobs.spawn(vault.restrictions.clone().poll_until(vault.closing.clone()));
     jobs.spawn(vault.restrictions.clone().journal_until(Arc::clone(&vault.clock), vault.closing.clone()));
     jobs.spawn(collector::Collector::of(vault).run_until(vault.closing.clone()));
+    jobs.spawn(reaper::run(Arc::clone(vault)));
     jobs
 }

@@ -1,8 +1,15 @@
 //! Damage found while playing: told here, written to the audit log by a job, so that no listener waits for it.
 
 use tokio::sync::mpsc;
+use vault_core::audit::entry::{Draft, FindingReported};
+use vault_core::audit::slot::{OpeningKeys, OpeningUnder, SlotName};
 use vault_core::ids::{CollectionId, ObjectId, RecordId, SessionId};
+use vault_core::keys::hierarchy::FieldKey;
 
+use super::open::record_key;
+use crate::app::error::Failure;
+use crate::state::Vault;
+use crate::store::records;
 use crate::store::sessions::SessionRow;
 
 /// Most findings that wait to be written; a session tells one at the most.
@@ -17,10 +24,10 @@ pub struct Damage {
     pub collection: CollectionId,
     /// Of which record.
     pub record: RecordId,
-    /// Of which object.
-    pub object: ObjectId,
-    /// In which session.
-    pub session: SessionId,
+    /// Of which object, where it is known.
+    pub object: Option<ObjectId>,
+    /// In which session, if there was one.
+    pub session: Option<SessionId>,
 }
 
 /// Where damage is told.
@@ -37,16 +44,51 @@ impl Findings {
 
     /// Tells damage found in `session`.
     pub fn tell(&self, session: &SessionRow, finding: &'static str) {
-        tracing::error!(finding, record = %session.record, object = %session.object, "what is stored is damaged");
-        let damage = Damage {
+        self.tell_of(Damage {
             finding,
             collection: session.collection,
             record: session.record,
-            object: session.object,
-            session: session.id,
-        };
+            object: Some(session.object),
+            session: Some(session.id),
+        });
+    }
+
+    /// Tells damage.
+    pub fn tell_of(&self, damage: Damage) {
+        let Damage { finding, record, .. } = damage;
+        tracing::error!(finding, %record, "what is stored is damaged");
         if self.0.try_send(damage).is_err() {
-            tracing::error!(finding, record = %session.record, "a finding could not be handed to the audit log");
+            tracing::error!(finding, %record, "a finding could not be handed to the audit log");
         }
     }
+}
+
+/// Writes a finding to the audit log; it waits there if the log cannot be written now.
+pub async fn write(vault: &Vault, damage: Damage) -> Result<(), Failure> {
+    let staff = vault.keys()?.staff_audit_key(damage.collection).await?;
+    // What names the record goes with the record, unless its key is what is damaged.
+    let field = field_key(vault, damage.record).await;
+    let under = if field.is_some() { OpeningUnder::Record } else { OpeningUnder::Staff };
+    let mut draft = Draft::<FindingReported>::new(vault.clock.now())
+        .collection(damage.collection)
+        .data("finding", damage.finding)
+        .slot(SlotName::Record, damage.record.to_string(), under);
+    if let Some(object) = damage.object {
+        draft = draft.slot(SlotName::Object, object.to_string(), under);
+    }
+    if let Some(session) = damage.session {
+        draft = draft.slot(SlotName::Session, session.to_string(), OpeningUnder::Staff);
+    }
+    let record = field.as_ref().map(|field| (damage.record, field));
+    let entry = draft.prepare(&OpeningKeys { staff: staff.as_ref(), record })?;
+    let mut tx = vault.store.begin("report_finding").await?;
+    let ticket = vault.ledger()?.enqueue(&mut tx, entry, None).await?;
+    tx.commit().await?;
+    vault.ledger()?.settle_later(ticket);
+    Ok(())
+}
+
+async fn field_key(vault: &Vault, record: RecordId) -> Option<FieldKey> {
+    let row = records::find(&vault.store, record).await.ok()??;
+    Some(record_key(vault, &row).await.ok()?.field_key())
 }

@@ -4,6 +4,7 @@ use core::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::mpsc;
 use vault_api::code::Code;
 use vault_core::ids::SessionId;
 use vault_core::media::layout::{SegmentSlice, VerifiedLength};
@@ -11,10 +12,11 @@ use vault_core::media::open::ObjectReader;
 use vault_core::time::Timestamp;
 use zeroize::Zeroizing;
 
+use super::findings::{Damage, Findings};
 use super::served::Served;
 use super::source::{ReadError, Source};
 use crate::app::error::Failure;
-use crate::app::restrict::{Refusal, Restrictions, Subject, Watch};
+use crate::app::restrict::{Refusal, Restrictions, Watch};
 use crate::store::sessions::SessionRow;
 
 /// Most sessions kept in memory. One that falls out is built again when it is asked for.
@@ -78,19 +80,12 @@ impl Live {
     /// A session whose disclosure is logged: `reader` could not have been made otherwise.
     #[must_use]
     pub fn new(row: SessionRow, content_type: &str, source: Source, reader: ObjectReader) -> Self {
-        let subject = Subject::new()
-            .record(row.record)
-            .collection(row.collection)
-            .person(row.person)
-            .grant(row.grant)
-            .binding(row.binding)
-            .session(row.id);
         Self {
             content_type: served_type(content_type),
             source,
             length: reader.length(),
             reader: Mutex::new(reader),
-            watch: Watch::new(subject),
+            watch: Watch::new(super::subject(&row)),
             account: Mutex::default(),
             reported: AtomicBool::new(false),
             last_used: AtomicI64::new(row.created_at.as_millis()),
@@ -199,13 +194,33 @@ pub struct Sessions {
     /// Names this process: what another one served is not known here.
     instance: String,
     live: Mutex<HashMap<SessionId, Arc<Live>>>,
+    findings: Findings,
+    /// Taken by the job that writes findings.
+    damage: Mutex<Option<mpsc::Receiver<Damage>>>,
 }
 
 impl Sessions {
     /// None yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { instance: hex::encode(vault_core::random::array::<16>()), live: Mutex::default() }
+        let (findings, damage) = Findings::new();
+        Self {
+            instance: hex::encode(vault_core::random::array::<16>()),
+            live: Mutex::default(),
+            findings,
+            damage: Mutex::new(Some(damage)),
+        }
+    }
+
+    /// Where damage is told.
+    #[must_use]
+    pub const fn findings(&self) -> &Findings {
+        &self.findings
+    }
+
+    /// What was told, for the one job that writes it.
+    pub fn take_damage(&self) -> Option<mpsc::Receiver<Damage>> {
+        lock(&self.damage).take()
     }
 
     /// The name of this process, as session rows keep it.

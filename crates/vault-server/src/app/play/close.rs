@@ -1,0 +1,146 @@
+//! Ending a session: `playback.closed` narrows the disclosure that `playback.opened` presumed.
+//!
+//! The narrowing is only as good as this process's memory. A session that another process served too, one that fell out
+//! of memory, and one whose process died are closed as presumed whole.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use vault_api::code::Code;
+use vault_core::audit::entry::{Draft, PlaybackClosed};
+use vault_core::audit::slot::{OpeningKeys, OpeningUnder, SlotName};
+use vault_core::ids::SessionId;
+use vault_core::time::Timestamp;
+
+use super::served::Served;
+use crate::app::callers::Caller;
+use crate::app::error::Failure;
+use crate::app::ledger::Ticket;
+use crate::app::reference;
+use crate::app::restrict::{Imposed, Restriction};
+use crate::state::Vault;
+use crate::store::Tx;
+use crate::store::sessions::{self, SessionRow};
+
+/// How long after its end a session of another process is left to that process, which knows what it served.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Most sessions closed in one round of the reaper.
+const ROUND: u32 = 200;
+
+/// Why a session ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// Its holder ended it.
+    Ended,
+    /// Its time was over.
+    Expired,
+}
+
+impl Why {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ended => "ended",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// The caller ends their session. One that has ended is told so.
+pub async fn close(vault: &Vault, caller: &Caller, id: SessionId) -> Result<(), Failure> {
+    let row = sessions::find(&vault.store, id).await?.filter(|row| row.person == caller.person());
+    let row = row.ok_or(Code::NotFound)?;
+    if row.closed_at.is_some() {
+        return Err(Code::SessionEnded.into());
+    }
+    let ticket = end(vault, row, Why::Ended, vault.clock.now()).await?.ok_or(Code::SessionEnded)?;
+    // The session is over and its entry cannot be lost; a log that stands still does not change the answer.
+    if let Err(e) = vault.ledger()?.settle(ticket).await {
+        tracing::warn!(session = %id, error = %e, "a session ended while its entry waits for the log");
+    }
+    Ok(())
+}
+
+/// Closes sessions whose time is over: this process's own at once, others' when they have had time to do it themselves.
+/// Returns how many.
+pub async fn reap(vault: &Arc<Vault>) -> Result<usize, Failure> {
+    let now = vault.clock.now();
+    let mut closed = 0;
+    for row in sessions::overdue(&vault.store, now, ROUND).await? {
+        let own = row.instance == vault.sessions.instance();
+        if !own && now < row.expires_at.plus(GRACE) {
+            continue;
+        }
+        if let Some(ticket) = end(vault, row, Why::Expired, now).await? {
+            vault.ledger()?.settle_later(ticket);
+            closed += 1;
+        }
+    }
+    vault.metrics.sessions_open.set(i64::try_from(vault.sessions.len()).unwrap_or(i64::MAX));
+    Ok(closed)
+}
+
+/// Ends a session here and everywhere, and leaves its entry to the log. `None` when somebody else ended it first.
+async fn end(
+    vault: &Vault,
+    row: SessionRow,
+    why: Why,
+    now: Timestamp,
+) -> Result<Option<Ticket<PlaybackClosed>>, Failure> {
+    // First nothing more is served here, then it is told what was.
+    let live = vault.sessions.get(row.id);
+    let served = live.as_ref().map(|live| live.end());
+    let known = served.filter(|_| row.instance == vault.sessions.instance());
+    let (id, keys, staff) = (row.id, vault.keys()?, row.collection);
+    let staff = keys.staff_audit_key(staff).await?;
+    let ledger = vault.ledger()?;
+
+    let mut tx = vault.store.begin("close_session").await?;
+    // The row as it is now: another process may have served it meanwhile.
+    let Some(row) = sessions::close(&mut tx, id, now).await? else {
+        vault.sessions.remove(id);
+        return Ok(None);
+    };
+    let known = known.filter(|_| !row.shared);
+    let entry = draft(&row, why, known.as_ref(), now).prepare(&OpeningKeys { staff: staff.as_ref(), record: None })?;
+    let ticket = ledger.enqueue(&mut tx, entry, Some(reference::session_closed(id))).await?;
+    let imposed = impose(vault, &mut tx, &row, why, now).await?;
+    tx.commit().await?;
+    if let Some(imposed) = imposed {
+        vault.restrictions.stand_quietly(&imposed);
+    }
+    vault.sessions.remove(id);
+    Ok(Some(ticket))
+}
+
+/// Other processes may serve the session still: what is ended before its time is a restriction.
+async fn impose(
+    vault: &Vault,
+    tx: &mut Tx,
+    row: &SessionRow,
+    why: Why,
+    now: Timestamp,
+) -> Result<Option<Imposed>, Failure> {
+    match why {
+        Why::Expired => Ok(None),
+        Why::Ended => {
+            let restriction = Restriction::session_closed(row.id, row.expires_at);
+            Ok(Some(vault.restrictions.impose(tx, restriction, now).await?))
+        }
+    }
+}
+
+fn draft(row: &SessionRow, why: Why, known: Option<&Served>, now: Timestamp) -> Draft<PlaybackClosed> {
+    let draft = Draft::new(now)
+        .collection(row.collection)
+        .data("why", why.name())
+        .data("representation", row.representation.clone())
+        .slot(SlotName::Session, row.id.to_string(), OpeningUnder::Staff)
+        .slot(SlotName::Staff, row.person.to_string(), OpeningUnder::Staff);
+    match known {
+        Some(served) => {
+            draft.data("disclosed", "ranges").data("bytes", served.bytes()).data("ranges", served.to_texts())
+        }
+        None => draft.data("disclosed", "presumed-whole"),
+    }
+}

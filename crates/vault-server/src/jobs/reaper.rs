@@ -1,0 +1,39 @@
+//! Closes sessions whose time is over, and writes findings of damage to the log.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::app::play;
+use crate::state::Vault;
+
+/// How often sessions are looked through.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// Until the vault closes.
+pub(super) async fn run(vault: Arc<Vault>) {
+    let Some(mut damage) = vault.sessions.take_damage() else { return };
+    // Nothing to do while sealed: no session can be opened, and no entry written.
+    tokio::select! {
+        () = vault.closing.cancelled() => return,
+        () = vault.opened.cancelled() => {}
+    }
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = vault.closing.cancelled() => return,
+            _ = ticks.tick() => match play::reap(&vault).await {
+                Ok(0) => {}
+                Ok(closed) => tracing::debug!(closed, "sessions closed"),
+                Err(failure) => tracing::warn!(%failure, causes = failure.causes(), "sessions could not be closed"),
+            },
+            Some(found) = damage.recv() => {
+                if let Err(failure) = play::write_finding(&vault, found).await {
+                    tracing::error!(%failure, causes = failure.causes(), "a finding could not be written to the log");
+                }
+            }
+        }
+    }
+}
