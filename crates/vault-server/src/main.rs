@@ -1,15 +1,11 @@
-//! `vault-server`: serve, init, dev.
+//! `vault-server`: serve, init, dev, unseal.
 
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use vault_server::clock::SystemClock;
-use vault_server::config::Config;
-use vault_server::state::Vault;
-use vault_server::{app, run, telemetry};
+use vault_server::command::{CommandError, dev, init, serve, unseal};
 
 /// The Feedback Vault server.
 #[derive(Parser)]
@@ -27,16 +23,68 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Make a vault: keyring, log, first people.
+    Init {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The people it begins with, at least two administrators (TOML; see docs/operations.md).
+        #[arg(long, value_name = "FILE")]
+        people: PathBuf,
+        /// Where everybody's first token is written [default: tokens.json in the data directory].
+        #[arg(long, value_name = "FILE")]
+        tokens: Option<PathBuf>,
+    },
+    /// Run a vault for trying out, on this machine only.
+    Dev {
+        /// Where it lives; made where it is missing.
+        #[arg(long, value_name = "DIR")]
+        data_dir: PathBuf,
+        /// Where it listens.
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+        listen: SocketAddr,
+    },
+    /// Hand the passphrase to a sealed server on this machine: typed, or on standard input.
+    Unseal {
+        /// The configuration file that the server runs under.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match start(arguments.command) {
+    match run(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            complain(e.as_ref());
+            complain(&e);
             ExitCode::FAILURE
         }
+    }
+}
+
+fn run(command: Command) -> Result<(), CommandError> {
+    match command {
+        Command::Serve { config } => serve::serve(&config, std::env::vars()),
+        Command::Init { config, people, tokens } => {
+            let made = init::init(&config, &people, tokens, std::env::vars())?;
+            say(&[
+                format!("keyring         {}", made.keyring.display()),
+                format!("first tokens    {}: hand them out, then delete the file", made.tokens.display()),
+                format!("log public key  {}", made.log_public_key),
+            ]);
+            Ok(())
+        }
+        Command::Dev { data_dir, listen } => dev::dev(&data_dir, listen, |made, path| {
+            say(&[format!("trying out on {}; addresses and tokens in {}", made.url, path.display())]);
+        }),
+        Command::Unseal { config } => unseal::unseal(&config, std::env::vars()),
+    }
+}
+
+#[allow(clippy::print_stdout)] // What the command made, for the person who ran it.
+fn say(lines: &[String]) {
+    for line in lines {
+        println!("{line}");
     }
 }
 
@@ -48,21 +96,4 @@ fn complain(e: &dyn std::error::Error) {
         eprintln!("  because: {cause}");
         next = cause.source();
     }
-}
-
-fn start(command: Command) -> Result<(), Box<dyn std::error::Error>> {
-    let Command::Serve { config } = command;
-    let config = Config::load(&config, std::env::vars())?;
-    telemetry::start(&config.logging);
-    let policy =
-        if config.memory.require_locked { vault_memlock::Policy::Require } else { vault_memlock::Policy::Prefer };
-    vault_memlock::init(policy)?;
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
-        let public = TcpListener::bind(config.listen)?;
-        let admin = TcpListener::bind(config.admin_listen)?;
-        let vault = Vault::open(config, Arc::new(SystemClock)).await?;
-        app::seal::at_start(&vault).await?;
-        run::serve(vault, public, admin).await?;
-        Ok(())
-    })
 }

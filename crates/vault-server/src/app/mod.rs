@@ -1,10 +1,12 @@
 //! What a user does, one file for each: the decisions and the order of acts.
 
 pub mod access;
+pub mod bootstrap;
 pub mod callers;
 pub mod collections;
 pub mod entry;
 pub mod error;
+pub mod keys;
 pub mod ledger;
 pub mod people;
 pub mod play;

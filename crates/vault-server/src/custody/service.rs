@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use tokio::sync::Notify;
 use vault_core::audit::checkpoint::CheckpointSigner;
 use vault_core::ids::{CollectionId, KeyringId, RecordId, ResumeKeyId};
 use vault_core::keys::hierarchy::{Kek, LogSeed, RecordKey, ResumeKey, StaffAuditKey, SubjectKey};
@@ -131,6 +132,7 @@ pub struct KeyService {
     subjects: Cache<CollectionId, SubjectKey>,
     resume_keys: Cache<ResumeKeyId, ResumeKey>,
     log_key: RwLock<Option<LogKey>>,
+    rotation: Notify,
 }
 
 impl KeyService {
@@ -157,6 +159,7 @@ impl KeyService {
             subjects: Cache::new(CHILDREN),
             resume_keys: Cache::new(RESUME_KEYS),
             log_key: RwLock::new(None),
+            rotation: Notify::new(),
         }
     }
 
@@ -503,6 +506,16 @@ impl KeyService {
             }
         }
         Ok(moved)
+    }
+
+    /// Tells the job that moves record keys that there is something to move.
+    pub fn rotation_begun(&self) {
+        self.rotation.notify_one();
+    }
+
+    /// Waits until a rotation begins on this node.
+    pub async fn rotation_to_run(&self) {
+        self.rotation.notified().await;
     }
 
     /// The resume key under which uploads begin today.

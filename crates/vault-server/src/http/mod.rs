@@ -4,6 +4,7 @@ mod access;
 pub mod auth;
 pub mod collections;
 pub mod health;
+pub mod keys;
 mod layers;
 pub mod listen;
 pub mod openapi;
@@ -37,6 +38,7 @@ fn public_routes(vault: &Arc<Vault>) -> Routes {
         .merge(tus::routes(vault))
         .merge(records::routes(vault))
         .merge(playback::routes(vault))
+        .merge(keys::routes(vault))
         .merge(pages::routes(vault))
 }
 

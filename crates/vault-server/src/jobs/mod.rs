@@ -1,6 +1,7 @@
 //! Work without a caller: collecting garbage, expiring uploads, closing dead sessions.
 
 pub mod collector;
+mod keys;
 
 mod reaper;
 
@@ -18,5 +19,7 @@ pub fn start(vault: &Arc<Vault>) -> JoinSet<()> {
     jobs.spawn(vault.restrictions.clone().journal_until(Arc::clone(&vault.clock), vault.closing.clone()));
     jobs.spawn(collector::Collector::of(vault).run_until(vault.closing.clone()));
     jobs.spawn(reaper::run(Arc::clone(vault)));
+    jobs.spawn(keys::rewrap(Arc::clone(vault)));
+    jobs.spawn(keys::resume_keys(Arc::clone(vault)));
     jobs
 }

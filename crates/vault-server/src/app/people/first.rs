@@ -36,8 +36,9 @@ pub struct First {
     pub token_ends: Timestamp,
 }
 
-/// Enters everybody in one transaction and returns their tokens in the same order. Refused once there is anybody.
-pub async fn enter_first(vault: &Vault, people: &[First]) -> Result<Vec<(PersonId, TokenText)>, Failure> {
+/// Enters everybody in one transaction, each with the token of the same place in `tokens`: made by the caller, who has
+/// written them down before they are in force. Refused once there is anybody.
+pub async fn enter_first(vault: &Vault, people: &[First], tokens: &[TokenText]) -> Result<(), Failure> {
     let administrators = people.iter().filter(|first| first.roles.contains(&Role::Administrator)).count();
     if administrators < FEWEST_ADMINISTRATORS {
         return Err(Failure::new(Code::LastAdministrator).detail("a vault begins with two administrators at least"));
@@ -49,9 +50,8 @@ pub async fn enter_first(vault: &Vault, people: &[First]) -> Result<Vec<(PersonI
     if !PersonRow::page(tx.conn(), "", 1).await?.is_empty() {
         return Err(Failure::new(Code::Conflict).detail("the vault has people already"));
     }
-    let mut tokens = Vec::with_capacity(people.len());
     let (mut added, mut given, mut issued) = (Vec::new(), Vec::new(), Vec::new());
-    for first in people {
+    for (first, secret) in people.iter().zip(tokens) {
         let name = text("name", &first.name, 200)?;
         let person = PersonRow { id: PersonId::new(now), name, kind: first.kind, created_at: now, disabled_at: None };
         person.insert(tx.conn()).await?;
@@ -64,9 +64,7 @@ pub async fn enter_first(vault: &Vault, people: &[First]) -> Result<Vec<(PersonI
             compatible(*role, &others)?;
             given.push(give(ledger, &mut tx, &pen, &person, *role).await?);
         }
-        let (ticket, secret) = token(ledger, &mut tx, &pen, &person, first.token_ends).await?;
-        issued.push(ticket);
-        tokens.push((person.id, secret));
+        issued.push(token(ledger, &mut tx, &pen, &person, secret, first.token_ends).await?);
     }
     tx.commit().await?;
     for ticket in added {
@@ -78,7 +76,7 @@ pub async fn enter_first(vault: &Vault, people: &[First]) -> Result<Vec<(PersonI
     for ticket in issued {
         ledger.settle(ticket).await?;
     }
-    Ok(tokens)
+    Ok(())
 }
 
 async fn give(
@@ -127,9 +125,9 @@ async fn token(
     tx: &mut Tx,
     pen: &StaffPen,
     person: &PersonRow,
+    secret: &TokenText,
     expires_at: Timestamp,
-) -> Result<(Ticket<TokenIssued>, TokenText), Failure> {
-    let secret = TokenText::generate();
+) -> Result<Ticket<TokenIssued>, Failure> {
     let row = TokenRow {
         id: TokenId::new(person.created_at),
         person: person.id,
@@ -145,6 +143,5 @@ async fn token(
         .draft::<TokenIssued>(row.created_at, None)
         .slot(SlotName::Person, person.id.to_string(), OpeningUnder::Staff)
         .slot(SlotName::Token, TokenTerms::of(&row).to_slot(), OpeningUnder::Staff);
-    let ticket = ledger.enqueue(tx, pen.prepare(draft)?, Some(reference::token(row.id))).await?;
-    Ok((ticket, secret))
+    Ok(ledger.enqueue(tx, pen.prepare(draft)?, Some(reference::token(row.id))).await?)
 }

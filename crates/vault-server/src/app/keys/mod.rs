@@ -1,0 +1,51 @@
+//! Keys: what versions there are, and rotating them.
+//!
+//! A rotation commits at once: new version active, old one deactivated, the collection's own keys under the new one, and
+//! the entries that say so, in one transaction. Record keys follow in batches ([`rewrap`]), while uploads and playback
+//! go on; media is not touched. The planner's reasons reach the log.
+
+mod rewrap;
+mod root;
+mod rotate;
+mod show;
+
+pub use rewrap::rewrap_all;
+pub use root::{rotate_root, show_root};
+pub use rotate::rotate;
+pub use show::show;
+
+use vault_core::audit::entry::{Draft, KeyOperation};
+use vault_core::ids::{CollectionId, PersonId};
+use vault_core::keys::lifecycle::{Operation, Planned};
+use vault_core::time::Timestamp;
+
+use super::entry::StaffPen;
+use super::error::Failure;
+use crate::state::Vault;
+
+/// The draft of one planned operation.
+fn drafted(pen: &StaffPen, now: Timestamp, staff: Option<PersonId>, planned: Planned) -> Draft<KeyOperation> {
+    let draft = pen
+        .draft::<KeyOperation>(now, staff)
+        .kek_version(planned.operation.version())
+        .data("operation", planned.operation.as_str())
+        .data("because", planned.reason.as_str());
+    match planned.operation {
+        Operation::Rewrap { to, .. } => draft.data("to_version", i64::from(to)),
+        _ => draft,
+    }
+}
+
+/// Puts the making of the vault's own first key into the log, once.
+pub async fn note_vault_keys(vault: &Vault) -> Result<(), Failure> {
+    use vault_core::keys::lifecycle::Reason;
+    let reference = format!("key:{}:1", CollectionId::VAULT);
+    if vault.ledger()?.find::<KeyOperation>(&reference).await?.is_some() {
+        return Ok(());
+    }
+    let pen = StaffPen::of(vault, None).await?;
+    let planned = Planned { operation: Operation::Activate(1), reason: Reason::NoActiveKey };
+    let entry = pen.prepare(drafted(&pen, vault.clock.now(), None, planned))?;
+    vault.ledger()?.append(entry, Some(reference)).await?;
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! The root key's epochs.
+
+use std::collections::HashMap;
+
+use vault_api::keys::{RootEpoch, RootStatus};
+use vault_core::access::person::Place;
+use vault_core::access::role::Action;
+use vault_core::audit::entry::RootOperation;
+use vault_core::audit::slot::{OpeningUnder, SlotName};
+use vault_core::keys::keyring::EpochInfo;
+
+use super::show::state;
+use crate::app::callers::Caller;
+use crate::app::entry::StaffPen;
+use crate::app::error::Failure;
+use crate::app::people::text;
+use crate::state::Vault;
+use crate::store::keys;
+
+/// The root's epochs.
+pub async fn show_root(vault: &Vault, caller: &Caller) -> Result<RootStatus, Failure> {
+    caller.permit(Action::RootRead, Place::Vault)?;
+    view(vault).await
+}
+
+async fn view(vault: &Vault) -> Result<RootStatus, Failure> {
+    let held: HashMap<u32, u64> = {
+        let mut reader = vault.store.read().await?;
+        keys::held_by_epochs(reader.conn()).await?.into_iter().collect()
+    };
+    let shown = |epoch: EpochInfo| RootEpoch {
+        epoch: epoch.epoch,
+        state: state(epoch.state),
+        wrapped: held.get(&epoch.epoch).copied().unwrap_or(0),
+        created_at: epoch.created_at.to_string(),
+    };
+    let epochs = vault.keys()?.epochs()?.into_iter().rev().map(shown).collect();
+    Ok(RootStatus { custody: vault.keys()?.kind().to_owned(), epochs })
+}
+
+/// Makes a fresh root epoch and moves every KEK and the log key under it. The former epoch stays in custody, unused,
+/// until it is destroyed.
+///
+/// Custody comes first, then the wraps with their entry in one transaction. A crash in between leaves a current epoch
+/// that wraps nothing yet; the next rotation, or the next start, moves what is left.
+pub async fn rotate_root(vault: &Vault, caller: &Caller, reason: &str) -> Result<RootStatus, Failure> {
+    caller.permit(Action::RootRotate, Place::Vault)?;
+    let reason = text("reason", reason, 2000)?;
+    let now = vault.clock.now();
+    let pen = StaffPen::of(vault, None).await?;
+    let epoch = vault.keys()?.rotate_root(now).await?;
+
+    let mut tx = vault.store.begin("rotate_root").await?;
+    let moved = vault.keys()?.move_to_current_epoch(&mut tx).await?;
+    let draft = pen
+        .draft::<RootOperation>(now, Some(caller.person()))
+        .data("operation", "rotate")
+        .data("epoch", i64::from(epoch))
+        .data("moved", i64::try_from(moved).unwrap_or(i64::MAX))
+        .slot(SlotName::Reason, reason, OpeningUnder::Staff);
+    let ticket = vault.ledger()?.enqueue(&mut tx, pen.prepare(draft)?, None).await?;
+    tx.commit().await?;
+    vault.ledger()?.settle(ticket).await?;
+    vault.store.scrub().await?;
+    view(vault).await
+}

@@ -1,0 +1,97 @@
+//! The subcommands of `vault-server`, behind the parsing of arguments.
+
+pub mod dev;
+pub mod init;
+mod passphrase;
+pub mod serve;
+pub mod unseal;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::app::bootstrap::people_file::PeopleError;
+use crate::app::error::Failure;
+use crate::config::ConfigError;
+use crate::custody::{CustodyError, FileError};
+
+/// Why a command ended without doing what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Memory for keys.
+    #[error(transparent)]
+    Memory(#[from] vault_memlock::LockError),
+    /// The vault.
+    #[error("{}", told(.0))]
+    Vault(#[from] Failure),
+    /// A file of secrets.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Custody, before there is a vault.
+    #[error(transparent)]
+    Custody(#[from] CustodyError),
+    /// The file of people.
+    #[error(transparent)]
+    People(#[from] PeopleError),
+    /// A file that cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// An address that cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// `dev` beyond this machine.
+    #[error("dev listens on loopback only, not on {0}: its tokens lie in a file, and it has no TLS")]
+    NotLoopback(SocketAddr),
+    /// `init` where there is a vault.
+    #[error("there is a vault here already; init changes nothing")]
+    Initialised,
+    /// The addresses and tokens of a development vault are gone.
+    #[error(
+        "{0} is missing or cannot be read, and with it the tokens of this vault; remove the directory to begin anew"
+    )]
+    DevFile(PathBuf),
+    /// No passphrase to be had.
+    #[error("no passphrase: {0}")]
+    Passphrase(&'static str),
+    /// The admin listener said no, or nothing.
+    #[error("{0}")]
+    Refused(String),
+    /// Anything else the operating system refuses.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// A failure keeps its causes for the operator's log; whoever runs a command is the operator.
+fn told(failure: &Failure) -> String {
+    match failure.causes() {
+        causes if causes.is_empty() => failure.to_string(),
+        causes => format!("{failure}: {causes}"),
+    }
+}
+
+/// Keeps keys out of swap and core dumps, and files from others; before the first key and the first file is made.
+fn protect(require: bool) -> Result<(), CommandError> {
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    let policy = if require { vault_memlock::Policy::Require } else { vault_memlock::Policy::Prefer };
+    Ok(vault_memlock::init(policy)?)
+}
+
+fn listen(address: SocketAddr) -> Result<std::net::TcpListener, CommandError> {
+    std::net::TcpListener::bind(address).map_err(|source| CommandError::Listen { address, source })
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}
