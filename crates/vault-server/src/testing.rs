@@ -16,6 +16,7 @@ use vault_core::keys::keyring::{Parameters, Passphrase, Setting};
 use vault_core::time::{Clock, Timestamp};
 use zeroize::Zeroizing;
 
+use crate::app::callers::TokenText;
 use crate::app::people::{First, enter_first};
 use crate::clock::HeldClock;
 use crate::config::Config;
@@ -74,8 +75,10 @@ impl House {
         assert!(vault.keys.found(passphrase(), "init").await.unwrap());
         vault.unseal(passphrase()).await.unwrap();
         let first: Vec<First> = CAST.iter().map(|(name, role)| one(name, *role)).collect();
-        let tokens = enter_first(&vault, &first).await.unwrap();
-        let people = CAST.iter().zip(tokens).map(|((name, _), (id, token))| (*name, (id, token.show().to_owned())));
+        let tokens = CAST.map(|_| TokenText::generate());
+        let ids = enter_first(&vault, &first, &tokens).await.unwrap();
+        let people = CAST.iter().zip(ids.into_iter().zip(&tokens));
+        let people = people.map(|((name, _), (id, token))| (*name, (id, token.show().to_owned())));
         Self { people: people.collect(), app: crate::http::public(&vault), dir, clock, vault }
     }
 

@@ -80,7 +80,7 @@ pub async fn enter_people(
     let secrets: Vec<_> = people.iter().map(|_| TokenText::generate()).collect();
     let tokens = names.zip(secrets.iter().map(|s| s.show().to_owned())).collect();
     write_document(path, &with(tokens))?;
-    people::enter_first(vault, people, &secrets).await
+    people::enter_first(vault, people, &secrets).await.map(drop)
 }
 
 /// Writes a document that holds tokens, for its owner alone.

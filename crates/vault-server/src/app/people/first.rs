@@ -38,7 +38,7 @@ pub struct First {
 
 /// Enters everybody in one transaction, each with the token of the same place in `tokens`: made by the caller, who has
 /// written them down before they are in force. Refused once there is anybody.
-pub async fn enter_first(vault: &Vault, people: &[First], tokens: &[TokenText]) -> Result<(), Failure> {
+pub async fn enter_first(vault: &Vault, people: &[First], tokens: &[TokenText]) -> Result<Vec<PersonId>, Failure> {
     let administrators = people.iter().filter(|first| first.roles.contains(&Role::Administrator)).count();
     if administrators < FEWEST_ADMINISTRATORS {
         return Err(Failure::new(Code::LastAdministrator).detail("a vault begins with two administrators at least"));
@@ -50,6 +50,7 @@ pub async fn enter_first(vault: &Vault, people: &[First], tokens: &[TokenText]) 
     if !PersonRow::page(tx.conn(), "", 1).await?.is_empty() {
         return Err(Failure::new(Code::Conflict).detail("the vault has people already"));
     }
+    let mut ids = Vec::with_capacity(people.len());
     let (mut added, mut given, mut issued) = (Vec::new(), Vec::new(), Vec::new());
     for (first, secret) in people.iter().zip(tokens) {
         let name = text("name", &first.name, 200)?;
@@ -64,6 +65,7 @@ pub async fn enter_first(vault: &Vault, people: &[First], tokens: &[TokenText]) 
             compatible(*role, &others)?;
             given.push(give(ledger, &mut tx, &pen, &person, *role).await?);
         }
+        ids.push(person.id);
         issued.push(token(ledger, &mut tx, &pen, &person, secret, first.token_ends).await?);
     }
     tx.commit().await?;
@@ -76,7 +78,7 @@ pub async fn enter_first(vault: &Vault, people: &[First], tokens: &[TokenText]) 
     for ticket in issued {
         ledger.settle(ticket).await?;
     }
-    Ok(())
+    Ok(ids)
 }
 
 async fn give(
