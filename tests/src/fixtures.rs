@@ -2,18 +2,21 @@
 
 use crate::programs::workspace;
 
-/// A browser's recording from `tests/fixtures/media`.
+/// A recording from `tests/fixtures/media`.
 #[must_use]
 pub fn media(name: &str) -> Vec<u8> {
     let path = workspace().join("tests/fixtures/media").join(name);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// All of them: name, type as the browser names it.
+/// All of them: name, and the type as a browser or telephony platform names it.
 pub const MEDIA: &[(&str, &str)] = &[
     ("chromium-video.webm", "video/webm;codecs=vp8,opus"),
     ("chromium-voice.webm", "audio/webm;codecs=opus"),
     ("chromium-video.mp4", "video/mp4"),
+    ("tone-opus.ogg", "audio/ogg; codecs=opus"),
+    ("tone-vorbis.ogg", "audio/ogg"),
+    ("tone.mp3", "audio/mpeg"),
 ];
 
 /// A seeded source of chance (SplitMix64): the same seed, the same run. Not for secrets.

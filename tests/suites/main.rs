@@ -12,3 +12,4 @@ mod refusals;
 mod restrict;
 mod scopes;
 mod story;
+mod tampering;

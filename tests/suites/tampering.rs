@@ -1,0 +1,266 @@
+//! Storage in the wrong hands: whoever can write the object store and the database changes, swaps, cuts and removes.
+//!
+//! After each attack the same holds: no byte leaves the vault that is not the recording's own at that place, the
+//! answer is an error or a stream that is cut, the log has a finding, and the attack undone, the recording plays again.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use vault_api::audit::AuditPage;
+use vault_api::names::VAULT_RECORD_ID;
+use vault_tests::fixtures::{Chance, wav};
+use vault_tests::vault::Vault;
+use vault_tests::{access, cli, database, tus};
+
+/// Four segments of 64 KiB and a rest, in three parts.
+const LENGTH: usize = 300_000;
+
+/// A recording with its rows, its files, and a request that is approved.
+struct Stage {
+    vault: Vault,
+    recording: Vec<u8>,
+    record: String,
+    request: String,
+    /// A second one, to take foreign pieces from.
+    other: String,
+}
+
+impl Stage {
+    fn set() -> Self {
+        let vault = Vault::start();
+        let (recording, foreign) = (wav(LENGTH, &mut Chance::new(7)), wav(LENGTH, &mut Chance::new(8)));
+        let record = upload_in_parts(&vault, &recording);
+        let other = upload_in_parts(&vault, &foreign);
+        let request = access::request(&vault, "analyst", &record, "Hear what was said", "C-1");
+        let _grant = access::approve(&vault, "approver", &request);
+        let stage = Self { vault, recording, record, request, other };
+        assert!(stage.parts_of(&stage.record).len() >= 3, "the recording is in parts");
+        stage.plays();
+        stage
+    }
+
+    fn parts_of(&self, record: &str) -> Vec<PathBuf> {
+        let sql = format!(
+            "SELECT name FROM parts WHERE object_id = (SELECT id FROM objects WHERE record_id = '{record}') ORDER BY start"
+        );
+        database::texts(&self.vault, &sql).iter().map(|name| self.vault.data().join("objects").join(name)).collect()
+    }
+
+    fn object_of(&self, record: &str) -> String {
+        database::texts(&self.vault, &format!("SELECT id FROM objects WHERE record_id = '{record}'")).remove(0)
+    }
+
+    fn findings(&self) -> usize {
+        let page: AuditPage =
+            self.vault.person("auditor").get("/v1/audit/entries?type=finding.reported&limit=500").expect(200).read();
+        page.items.len()
+    }
+
+    /// The recording plays, whole and by range.
+    #[track_caller]
+    fn plays(&self) {
+        let session = access::open(&self.vault, "analyst", &self.request);
+        assert!(access::play(&self.vault, &session) == self.recording, "the recording does not play");
+        access::close(&self.vault, &session);
+    }
+
+    /// The attack, what must hold under it, and its undoing.
+    #[track_caller]
+    fn attack<'a>(&'a self, name: &str, act: impl FnOnce() -> Box<dyn FnOnce() + 'a>) {
+        let before = self.findings();
+        let undo = act();
+        let body = json!({"representation": "original"});
+        let opened = access::try_open(&self.vault.person("analyst"), &self.request, &body);
+        if opened.status == 201 {
+            let url = opened.text("playback_url");
+            let (status, got) = self.get(&url, None);
+            assert!(self.recording.starts_with(&got) || status >= 400, "{name}: bytes that are not the recording's");
+            assert!(status >= 400 || got.len() < self.recording.len(), "{name}: nothing was noticed");
+            for (from, to) in
+                [(0, 99), (65_530, 65_600), (131_072, 200_000), (LENGTH - 50, LENGTH - 1), (70_000, 299_000)]
+            {
+                let (status, got) = self.get(&url, Some((from, to)));
+                assert!(
+                    status >= 400 || self.recording[from..=to].starts_with(&got),
+                    "{name}: wrong bytes in {from}-{to}"
+                );
+            }
+        } else {
+            assert!(
+                matches!(opened.code().as_str(), "integrity_failure" | "not_found" | "grant_not_covering"),
+                "{name}: {opened}"
+            );
+        }
+        let patience = Instant::now() + Duration::from_secs(20);
+        while self.findings() == before {
+            assert!(Instant::now() < patience, "{name}: no finding in the log");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        undo();
+        self.plays();
+    }
+
+    /// `GET`, with what arrived of a body that is cut; an error's body is left out.
+    fn get(&self, path: &str, range: Option<(usize, usize)>) -> (u16, Vec<u8>) {
+        let caller = self.vault.person("analyst");
+        let host = caller.base().strip_prefix("http://").expect("plain HTTP on loopback");
+        let mut stream = TcpStream::connect(host).expect("the server listens");
+        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
+        let range = range.map_or(String::new(), |(from, to)| format!("range: bytes={from}-{to}\r\n"));
+        let token = caller.token().expect("a token");
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\n{range}connection: close\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).expect("the request is sent");
+        let mut answer = Vec::new();
+        // A connection that is reset in the middle has brought what it has brought.
+        let _ = stream.read_to_end(&mut answer);
+        let end = answer.windows(4).position(|w| w == b"\r\n\r\n").expect("a head");
+        let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
+        assert!(!head.contains("transfer-encoding"), "media has a length: {head}");
+        let status: u16 = head.split(' ').nth(1).and_then(|s| s.parse().ok()).expect("a status");
+        (status, if status < 400 { answer.split_off(end + 4) } else { Vec::new() })
+    }
+
+    /// SQL, and SQL that undoes it.
+    #[track_caller]
+    fn edit<'a>(&'a self, name: &str, change: &str, undo: &'a str) {
+        self.attack(name, || {
+            assert!(database::execute(&self.vault, change) > 0, "{name}: the edit changed nothing");
+            Box::new(|| assert!(database::execute(&self.vault, undo) > 0))
+        });
+    }
+}
+
+#[track_caller]
+fn upload_in_parts(vault: &Vault, recording: &[u8]) -> String {
+    let upload = tus::create(vault, "call.wav", "audio/wav", recording.len());
+    let mut offset = 0;
+    for chunk in recording.chunks(recording.len() / 3 + 1) {
+        let answer = upload.patch(vault, offset as u64, chunk).expect(204);
+        offset += chunk.len();
+        if offset == recording.len() {
+            return answer.header(VAULT_RECORD_ID).expect("a record").to_owned();
+        }
+    }
+    unreachable!("the last chunk completes it")
+}
+
+/// Writes `changed` over a part's file; undone, the file is as it was.
+fn replaced<'a>(path: &PathBuf, changed: Option<Vec<u8>>) -> Box<dyn FnOnce() + 'a> {
+    let original = fs::read(path).expect("a part");
+    match changed {
+        Some(bytes) => fs::write(path, bytes).expect("written"),
+        None => fs::remove_file(path).expect("removed"),
+    }
+    let path = path.clone();
+    Box::new(move || fs::write(path, original).expect("put back"))
+}
+
+#[test]
+fn p12_parts_flipped_cut_swapped_reordered_foreign_and_missing() {
+    let stage = Stage::set();
+    let parts = stage.parts_of(&stage.record);
+    let (first, last) = (&parts[0], parts.last().expect("parts"));
+    let read = |path: &PathBuf| fs::read(path).expect("a part");
+
+    for (which, at) in [(0, 0), (0, 3), (0, 50), (0, 80), (0, 5_000), (1, 0), (1, 70_000), (2, 9)] {
+        let mut bytes = read(&parts[which]);
+        bytes[at] ^= 0x20;
+        stage.attack(&format!("byte {at} of part {which} flipped"), || replaced(&parts[which], Some(bytes)));
+    }
+    let mut bytes = read(last);
+    *bytes.last_mut().expect("bytes") ^= 1;
+    stage.attack("the last byte flipped", || replaced(last, Some(bytes)));
+
+    for path in [first, last] {
+        let bytes = read(path);
+        stage.attack("cut by a byte", || replaced(path, Some(bytes[..bytes.len() - 1].to_vec())));
+        stage.attack("emptied", || replaced(path, Some(Vec::new())));
+        stage.attack("missing", || replaced(path, None));
+    }
+
+    stage.attack("two parts swapped", || {
+        let (one, two) = (replaced(&parts[0], Some(read(&parts[1]))), replaced(&parts[1], Some(read(&parts[0]))));
+        Box::new(move || {
+            two();
+            one();
+        })
+    });
+    // Within a part: the second segment before the first.
+    let bytes = read(&parts[1]);
+    if bytes.len() >= 2 * 65_568 {
+        let reordered = [&bytes[65_568..2 * 65_568], &bytes[..65_568], &bytes[2 * 65_568..]].concat();
+        stage.attack("two segments reordered", || replaced(&parts[1], Some(reordered)));
+    }
+    let foreign = stage.parts_of(&stage.other);
+    stage.attack("a part of another recording", || replaced(&parts[1], Some(read(&foreign[1]))));
+    stage.attack("the first part of another recording", || replaced(&parts[0], Some(read(&foreign[0]))));
+
+    let other = access::granted(&stage.vault, &stage.other);
+    assert!(access::play(&stage.vault, &other) == wav(LENGTH, &mut Chance::new(8)), "damage of one touches no other");
+    let _clean = cli::verify_log(&stage.vault).expect(0);
+}
+
+#[test]
+fn p12_rows_of_parts_and_objects_edited_by_hand() {
+    let stage = Stage::set();
+    let object = stage.object_of(&stage.record);
+    let first = format!("object_id = '{object}' AND start = 0");
+    let last =
+        format!("object_id = '{object}' AND start = (SELECT MAX(start) FROM parts WHERE object_id = '{object}')");
+    let hex_of = |what: &str| database::texts(&stage.vault, what).remove(0);
+
+    let length = format!("UPDATE parts SET length = length - 1 WHERE {last}");
+    stage.edit("the last part shorter", &length, &length.replace("- 1", "+ 1"));
+    let longer = format!("UPDATE parts SET length = length + 1 WHERE {last}");
+    stage.edit("the last part longer", &longer, &longer.replace("+ 1", "- 1"));
+
+    let tags = hex_of(&format!("SELECT hex(tags) FROM parts WHERE {first}"));
+    let zeros = "0".repeat(tags.len());
+    let put = |tags: &str| format!("UPDATE parts SET tags = x'{tags}' WHERE {first}");
+    stage.edit("the registered tags changed", &put(&zeros), &put(&tags));
+    stage.edit("the registered tags cut", &put(&tags[..tags.len() - 2]), &put(&tags));
+
+    let header = hex_of(&format!("SELECT hex(header) FROM objects WHERE id = '{object}'"));
+    let put = |header: &str| format!("UPDATE objects SET header = x'{header}' WHERE id = '{object}'");
+    let flipped = format!("{}{}", &header[..header.len() - 1], if header.ends_with('0') { '1' } else { '0' });
+    stage.edit("the header changed", &put(&flipped), &put(&header));
+    let foreign = stage.object_of(&stage.other);
+    let foreign_header = hex_of(&format!("SELECT hex(header) FROM objects WHERE id = '{foreign}'"));
+    stage.edit("the header of another object", &put(&foreign_header), &put(&header));
+
+    let segment = |length: u32| format!("UPDATE objects SET segment_length = {length} WHERE id = '{object}'");
+    stage.edit("cut differently", &segment(262_144), &segment(65_536));
+    stage.edit("cut impossibly", &segment(4), &segment(65_536));
+
+    // The last part's row moved away: the recording ends earlier, as if it had never been longer.
+    let gone = format!("UPDATE parts SET object_id = '{foreign}', start = start + 100000000 WHERE {last}");
+    let back = format!(
+        "UPDATE parts SET object_id = '{object}', start = start - 100000000 WHERE object_id = '{foreign}' AND start > 100000000"
+    );
+    stage.edit("the last part's row gone", &gone, &back);
+}
+
+#[test]
+fn p2_wraps_swapped_foreign_and_renamed() {
+    let stage = Stage::set();
+    let (record, other) = (&stage.record, &stage.other);
+    let hex_of =
+        |id: &str| database::texts(&stage.vault, &format!("SELECT hex(wrap) FROM records WHERE id = '{id}'")).remove(0);
+    let (own, foreign) = (hex_of(record), hex_of(other));
+    let put = |wrap: &str| format!("UPDATE records SET wrap = x'{wrap}' WHERE id = '{record}'");
+    stage.edit("the wrap of another record", &put(&foreign), &put(&own));
+    for at in [0, 20, own.len() / 2, own.len() - 2] {
+        let digit = if own.as_bytes()[at] == b'0' { "1" } else { "0" };
+        let flipped = format!("{}{digit}{}", &own[..at], &own[at + 1..]);
+        stage.edit(&format!("digit {at} of the wrap changed"), &put(&flipped), &put(&own));
+    }
+    stage.edit("the wrap cut", &put(&own[..own.len() - 2]), &put(&own));
+    let version = |v: u32| format!("UPDATE records SET kek_version = {v} WHERE id = '{record}'");
+    stage.edit("another version named", &version(2), &version(1));
+}
