@@ -243,6 +243,19 @@ pub async fn intend(
     tx.commit().await
 }
 
+/// Puts off the deadline of an intent. `false`: it is not there any more, since its fence was dead.
+pub async fn renew_intent(store: &Store, name: &Name, deadline: Timestamp) -> Result<bool, StoreError> {
+    let mut tx = store.begin("renew_intent").await?;
+    let renewed = sqlx::query("UPDATE intents SET deadline = $2 WHERE name = $1")
+        .bind(name.to_string())
+        .bind(deadline.as_millis())
+        .execute(tx.conn())
+        .await?
+        .rows_affected();
+    tx.commit().await?;
+    Ok(renewed == 1)
+}
+
 /// What an offset's commit brings.
 pub struct Advance<'a> {
     /// Which upload.

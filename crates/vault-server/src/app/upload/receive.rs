@@ -199,6 +199,8 @@ impl<'v> Session<'v> {
         B: Stream<Item = Result<Bytes, E>> + Send,
     {
         let mut body = pin!(body);
+        // With a checksum nothing is decided before all of it has come: a damaged transfer is no bad content.
+        let mut refusal = None;
         let idle = Duration::from_secs(self.vault.config.limits.idle_seconds);
         let stopped = loop {
             let next = tokio::select! {
@@ -209,8 +211,10 @@ impl<'v> Session<'v> {
             };
             match next {
                 Ok(Some(Ok(bytes))) => {
-                    if let Err(stop) = self.take_in(&bytes, checksum.as_mut()).await? {
-                        return self.reject(stop).await;
+                    match self.take_in(&bytes, checksum.as_mut(), refusal.is_some()).await? {
+                        Err(refused) if checksum.is_none() => return self.reject(refused).await,
+                        Err(refused) => refusal = Some(refused),
+                        Ok(()) => {}
                     }
                     if checksum.is_none() && self.writer.unsettled() >= PART_BYTES {
                         self.commit().await?;
@@ -230,6 +234,9 @@ impl<'v> Session<'v> {
                 return Err(Code::UploadChecksum.into());
             }
         }
+        if let Some(refusal) = refusal {
+            return self.reject(refusal).await;
+        }
         if self.length == Some(self.taken) {
             return self.complete().await;
         }
@@ -241,8 +248,14 @@ impl<'v> Session<'v> {
         }
     }
 
-    /// One piece of the body. The inner error is a refusal of the content: the upload is over.
-    async fn take_in(&mut self, bytes: &[u8], checksum: Option<&mut Checksum>) -> Result<Result<(), Refusal>, Failure> {
+    /// One piece of the body. The inner error is a refusal of the content: what comes after it, `refused`, is summed
+    /// up and kept no more.
+    async fn take_in(
+        &mut self,
+        bytes: &[u8],
+        checksum: Option<&mut Checksum>,
+        refused: bool,
+    ) -> Result<Result<(), Refusal>, Failure> {
         let end = self.taken.saturating_add(bytes.len() as u64);
         if self.length.is_some_and(|l| end > l) {
             return Err(Code::UploadPastLength.into());
@@ -253,7 +266,12 @@ impl<'v> Session<'v> {
         if let Some(sum) = checksum {
             sum.update(bytes);
         }
+        if refused {
+            self.taken = end;
+            return Ok(Ok(()));
+        }
         if let Err(refusal) = self.inspector.push(bytes) {
+            self.taken = end;
             return Ok(Err(refusal));
         }
         self.writer.push(bytes).await?;
@@ -294,6 +312,7 @@ impl<'v> Session<'v> {
         }
         tx.commit().await?;
         self.committed = self.taken;
+        self.row.received = self.taken;
         self.row.length = self.length;
         self.row.expires_at = expires_at;
         Ok(expires_at)

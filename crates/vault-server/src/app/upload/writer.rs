@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use vault_api::code::Code;
 use vault_core::ids::UploadId;
 use vault_core::media::layout::{SegmentLength, Tags};
 use vault_core::media::seal::{ObjectSealer, Sealed};
@@ -120,6 +121,7 @@ impl<'a> SegmentWriter<'a> {
     /// Makes the part under way durable; to be registered by the caller. `None` when there is none.
     pub async fn settle(&mut self) -> Result<Option<NewPart>, Failure> {
         let Some(part) = self.part.take() else { return Ok(None) };
+        let part = renewed(&self.ground, part).await?;
         let length = part.writer.finish().await?;
         let start = self.at.ciphertext;
         self.at.ciphertext += length;
@@ -140,6 +142,7 @@ impl<'a> SegmentWriter<'a> {
         let Some(mut part) = self.part.take() else { return Err(defect("no part under way")) };
         part.writer.write(last).await?;
         part.tags.push(sealed.tag());
+        let part = renewed(&self.ground, part).await?;
         let length = part.writer.finish().await?;
         let (start, first_segment) = (self.at.ciphertext, part.tags.first());
         let tags = part.tags.as_bytes().to_vec();
@@ -154,6 +157,16 @@ impl<'a> SegmentWriter<'a> {
     }
 }
 
+/// Says again, before a part is made readable, that its name is about to be written. A request that lost the upload
+/// long ago must not make a part readable whose absence the collector has verified.
+async fn renewed(ground: &Ground<'_>, part: OpenPart) -> Result<OpenPart, Failure> {
+    if uploads::renew_intent(ground.store, &part.name, ground.clock.now().plus(DEADLINE)).await? {
+        return Ok(part);
+    }
+    part.writer.abort().await;
+    Err(Code::UploadBusy.into())
+}
+
 fn capacity(segment: SegmentLength) -> usize {
     usize::try_from(segment.plaintext()).unwrap_or(usize::MAX)
 }
@@ -164,5 +177,5 @@ fn empty(segment: SegmentLength) -> Zeroizing<Vec<u8>> {
 
 /// What cannot happen with buffers of these lengths.
 fn defect(e: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
-    Failure::new(vault_api::code::Code::Internal).because(e)
+    Failure::new(Code::Internal).because(e)
 }
