@@ -1,4 +1,11 @@
-//! `audit …`: reading, exporting and verifying the log.
+//! `audit …`: reading, exporting and verifying the log. Verification trusts neither the server nor the file.
+
+mod export;
+mod file;
+mod prove;
+mod server;
+mod tail;
+mod verify;
 
 use clap::Subcommand;
 
@@ -8,9 +15,23 @@ use crate::output::Report;
 
 /// What to do with the audit log.
 #[derive(Debug, Subcommand)]
-pub enum AuditCommand {}
+pub enum AuditCommand {
+    /// Verify the log, from a server or from an export; exit code 3 when something is found
+    Verify(verify::VerifyArgs),
+    /// Show the newest entries
+    Tail(tail::TailArgs),
+    /// Write the log to one file that can be verified offline
+    Export(export::ExportArgs),
+    /// Prove that one entry is in the log
+    Prove(prove::ProveArgs),
+}
 
 /// Runs a command.
-pub fn run(_context: &Context<'_>, command: &AuditCommand) -> Result<Report, Failure> {
-    match *command {}
+pub fn run(context: &Context<'_>, command: &AuditCommand) -> Result<Report, Failure> {
+    match command {
+        AuditCommand::Verify(args) => verify::run(context, args),
+        AuditCommand::Tail(args) => tail::run(context, args),
+        AuditCommand::Export(args) => export::run(context, args),
+        AuditCommand::Prove(args) => prove::run(context, args),
+    }
 }

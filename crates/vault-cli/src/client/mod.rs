@@ -99,7 +99,6 @@ impl Client {
         answer::json(self.agent.get(self.address(path)?).call())
     }
 
-    #[allow(dead_code, reason = "for tiles and checkpoints: `audit` uses it")]
     /// `GET path`, the body as bytes, at most `limit` of them; 404 as `None`.
     pub fn get_bytes(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, Failure> {
         let answer = self.agent.get(self.address(path)?).header("Authorization", self.bearer()?).call();

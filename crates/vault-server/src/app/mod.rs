@@ -1,6 +1,7 @@
 //! What a user does, one file for each: the decisions and the order of acts.
 
 pub mod access;
+pub mod audit;
 pub mod bootstrap;
 pub mod callers;
 pub mod collections;

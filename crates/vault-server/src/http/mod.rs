@@ -1,6 +1,7 @@
 //! HTTP: requests become typed calls, failures become problem documents. Never touches the store.
 
 mod access;
+mod audit;
 pub mod auth;
 pub mod collections;
 pub mod health;
@@ -39,6 +40,7 @@ fn public_routes(vault: &Arc<Vault>) -> Routes {
         .merge(records::routes(vault))
         .merge(playback::routes(vault))
         .merge(keys::routes(vault))
+        .merge(audit::routes(vault))
         .merge(pages::routes(vault))
 }
 

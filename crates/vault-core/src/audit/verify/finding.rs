@@ -34,6 +34,12 @@ pub enum Finding {
         /// The size of the checkpoint.
         size: u64,
     },
+    /// There is more than the checkpoint covers.
+    #[error("there is more than the {size} entries that the checkpoint covers")]
+    Surplus {
+        /// The size of the checkpoint.
+        size: u64,
+    },
     /// An entry is not the one that was committed.
     #[error("entry {index} was edited")]
     EntryEdited {
@@ -120,6 +126,7 @@ impl Finding {
             Self::Truncated { .. } => "truncated",
             Self::Fork { .. } => "fork",
             Self::WrongRoot { .. } => "wrong_root",
+            Self::Surplus { .. } => "surplus",
             Self::EntryEdited { .. } => "entry_edited",
             Self::EntryMoved { .. } => "entry_moved",
             Self::EntryInvalid { .. } => "entry_invalid",

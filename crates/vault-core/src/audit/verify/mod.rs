@@ -47,6 +47,11 @@ pub trait Source {
     /// What is shown of the openings of entries `first..end`.
     fn openings(&mut self, first: u64, end: u64) -> Result<Vec<Shown>, Self::Error>;
 
+    /// Whether the source holds more entries than the checkpoint covers. Asked last. A server always may.
+    fn has_surplus(&mut self) -> Result<bool, Self::Error> {
+        Ok(false)
+    }
+
     /// Whether the source declares that it withholds nothing: then an opening that is not shown is missing.
     fn is_complete(&self) -> bool;
 }
@@ -111,6 +116,9 @@ pub fn verify<S: Source>(
     }
     for at in known.iter().filter(|k| k.size() == 0) {
         walk.check_known(at, Hash::EMPTY_ROOT);
+    }
+    if source.has_surplus()? {
+        walk.report.found(Finding::Surplus { size });
     }
     Ok(walk.finish(checkpoint, source.is_complete()))
 }

@@ -16,6 +16,12 @@ use super::publish::Published;
 use super::{Ledger, LedgerError, OpeningKeySource, Running};
 use crate::store::log::{self, StoredOpening};
 
+/// Entries read at once while a page is filled.
+const SCAN: u64 = 512;
+
+/// Entries looked at for one page: a filter that matches little answers a short page with a cursor.
+const MAX_SCAN: u64 = 16_384;
+
 /// What is known of a slot.
 #[derive(Debug)]
 pub enum OpeningState {
@@ -34,8 +40,6 @@ pub enum OpeningState {
 pub struct SlotView {
     /// The slot.
     pub slot: SlotName,
-    /// The key that seals it, where a row says so.
-    pub under: Option<KeptUnder>,
     /// Its opening.
     pub state: OpeningState,
 }
@@ -49,6 +53,17 @@ pub struct View {
     pub entry: Vec<u8>,
     /// Its slots.
     pub slots: Vec<SlotView>,
+}
+
+/// A page of the log.
+#[derive(Debug)]
+pub struct Page {
+    /// Its entries.
+    pub views: Vec<View>,
+    /// Where the next page begins.
+    pub next: Option<u64>,
+    /// Entries in the published log.
+    pub size: u64,
 }
 
 impl Ledger {
@@ -107,32 +122,56 @@ impl Ledger {
         Ok(merkle::inclusion_proof(&TileNodes::new(&tiles, size), index, size)?)
     }
 
-    /// Published entries from `first` on, at most `limit`, and the size of the published log.
-    pub async fn page(&self, first: u64, limit: u32) -> Result<(Vec<View>, u64), LedgerError> {
+    /// Published entries from `first` on that are `wanted`, at most `limit`. Openings of those that are not `visible`
+    /// are withheld. An entry that the database no longer holds whole is shown without its slots: the others are not
+    /// lost with it, and the verifier names it.
+    pub async fn page(
+        &self,
+        first: u64,
+        limit: usize,
+        wanted: impl Fn(&Entry<'_>) -> bool,
+        visible: impl Fn(&Entry<'_>) -> bool,
+    ) -> Result<Page, LedgerError> {
         let running = self.running()?;
         let size = running.published().checkpoint.size();
-        let end = size.min(first.saturating_add(u64::from(limit)));
-        if first >= end {
-            return Ok((Vec::new(), size));
-        }
-        let (rows, stored) = {
-            let mut reader = self.0.store.read().await?;
-            let rows = log::entries(reader.conn(), first, end).await?;
-            (rows, log::openings(reader.conn(), first, end).await?)
-        };
-        let mut by_index: HashMap<u64, Vec<StoredOpening>> = HashMap::new();
-        for opening in stored {
-            by_index.entry(opening.index).or_default().push(opening);
-        }
         let mut keys = Keys::new(running.keys.as_ref());
-        let mut views = Vec::with_capacity(rows.len());
-        for (index, bytes) in rows {
-            let stored = by_index.remove(&index).unwrap_or_default();
-            let slots = slots(&Entry::parse(&bytes)?, &stored, &mut keys).await;
-            views.push(View { index, entry: bytes, slots });
+        let (mut views, mut at) = (Vec::new(), first);
+        let last = size.min(first.saturating_add(MAX_SCAN));
+        while at < last && views.len() < limit {
+            let end = last.min(at + SCAN);
+            let (rows, stored) = {
+                let mut reader = self.0.store.read().await?;
+                let rows = log::entries(reader.conn(), at, end).await?;
+                (rows, log::openings(reader.conn(), at, end).await?)
+            };
+            let mut by_index: HashMap<u64, Vec<StoredOpening>> = HashMap::new();
+            for opening in stored {
+                by_index.entry(opening.index).or_default().push(opening);
+            }
+            at = end;
+            for (index, bytes) in rows {
+                let slots = match Entry::parse(&bytes) {
+                    Ok(entry) if !wanted(&entry) => continue,
+                    Ok(entry) if visible(&entry) => {
+                        slots(&entry, &by_index.remove(&index).unwrap_or_default(), &mut keys).await
+                    }
+                    Ok(entry) => withheld(&entry),
+                    Err(_) => Vec::new(),
+                };
+                views.push(View { index, entry: bytes, slots });
+                if views.len() == limit {
+                    at = index + 1;
+                    break;
+                }
+            }
         }
-        Ok((views, size))
+        Ok(Page { views, next: (at < size).then_some(at), size })
     }
+}
+
+fn withheld(entry: &Entry<'_>) -> Vec<SlotView> {
+    let closed = |(slot, _): &(SlotName, _)| SlotView { slot: *slot, state: OpeningState::Withheld };
+    entry.slots().iter().map(closed).collect()
 }
 
 async fn slots(entry: &Entry<'_>, stored: &[StoredOpening], keys: &mut Keys<'_>) -> Vec<SlotView> {
@@ -148,7 +187,7 @@ async fn slots(entry: &Entry<'_>, stored: &[StoredOpening], keys: &mut Keys<'_>)
                 None => OpeningState::Withheld,
             },
         };
-        views.push(SlotView { slot: *slot, under: row.map(|row| row.under), state });
+        views.push(SlotView { slot: *slot, state });
     }
     views
 }

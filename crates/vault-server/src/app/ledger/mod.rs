@@ -44,7 +44,7 @@ use vault_core::keys::hierarchy::{FieldKey, StaffAuditKey};
 use vault_core::time::Clock;
 
 pub use error::LedgerError;
-pub use evidence::{OpeningState, SlotView, View};
+pub use evidence::{OpeningState, Page, SlotView, View};
 pub use keys::VaultKeys;
 
 use crate::metrics::Metrics;

@@ -1,0 +1,137 @@
+//! `audit verify`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::{Value, json};
+use vault_core::audit::note::VerifierKey;
+use vault_core::audit::verify::{self, Source};
+
+use super::file::Export;
+use super::server::Server;
+use crate::commands::Context;
+use crate::error::Failure;
+use crate::output::Report;
+use crate::progress;
+
+/// The exit code of a verification that found something.
+const FOUND: u8 = 3;
+
+/// Findings told one by one to a person; `--json` tells more.
+const TOLD: usize = 20;
+
+/// Arguments of `audit verify`.
+#[derive(Args, Debug)]
+pub struct VerifyArgs {
+    /// The log's public key, `name+id+base64`: get it from the vault's operator once, and keep it
+    #[arg(long, value_name = "KEY")]
+    public_key: String,
+    /// Verify this export, offline, instead of a server's log
+    #[arg(long, value_name = "FILE", conflicts_with = "url")]
+    bundle: Option<PathBuf>,
+    /// A checkpoint seen before, which the log must extend; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    known_checkpoint: Vec<PathBuf>,
+    /// Keep the verified checkpoint here when nothing was found, for --known-checkpoint next time
+    #[arg(long, value_name = "FILE")]
+    save_checkpoint: Option<PathBuf>,
+}
+
+/// Reads a verifier key.
+pub fn public_key(text: &str) -> Result<VerifierKey, Failure> {
+    text.parse().map_err(|error| Failure::Usage(format!("--public-key: {error}")))
+}
+
+/// Runs the command.
+pub fn run(context: &Context<'_>, args: &VerifyArgs) -> Result<Report, Failure> {
+    let key = public_key(&args.public_key)?;
+    let known = args.known_checkpoint.iter().map(|path| read_note(path)).collect::<Result<Vec<_>, _>>()?;
+    let report = match &args.bundle {
+        Some(path) => verified(&mut Export::open(path)?, &key, &known)?,
+        None => verified(&mut Server::new(&context.client()?), &key, &known)?,
+    };
+    if let (Some(path), true, Some(checkpoint)) = (&args.save_checkpoint, report.is_clean(), &report.checkpoint) {
+        save(path, checkpoint.note())?;
+    }
+    Ok(told(&key, &report))
+}
+
+fn verified<S: Source<Error = Failure>>(
+    source: &mut S,
+    key: &VerifierKey,
+    known: &[String],
+) -> Result<verify::Report, Failure> {
+    let bar = progress::count(0, "verifying");
+    let report = verify::verify(source, key, known, |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    report
+}
+
+fn read_note(path: &Path) -> Result<String, Failure> {
+    let bytes = fs::read(path).map_err(Failure::file(path))?;
+    // What is not text is no note: the verifier says so.
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Writes a checkpoint beside its place and moves it there: a crash must not leave half of the one thing that tells a
+/// fork.
+fn save(path: &Path, note: &str) -> Result<(), Failure> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let fresh = path.with_file_name(name);
+    fs::write(&fresh, note).map_err(Failure::file(&fresh))?;
+    fs::rename(&fresh, path).map_err(Failure::file(path))
+}
+
+fn told(key: &VerifierKey, report: &verify::Report) -> Report {
+    let checkpoint = report.checkpoint.as_ref();
+    let findings: Vec<Value> = report
+        .findings
+        .iter()
+        .map(|finding| json!({"code": finding.code(), "index": finding.index(), "detail": finding.to_string()}))
+        .collect();
+    let warnings: Vec<Value> =
+        report.warnings.iter().map(|warning| json!({"code": warning.code(), "detail": warning.to_string()})).collect();
+    let slots = report.slots;
+    let json = json!({
+        "verified": report.is_clean(),
+        "origin": key.name(),
+        "tree_size": checkpoint.map(|c| c.size()),
+        "root": checkpoint.map(|c| c.root().to_string()),
+        "entries": report.entries,
+        "known_checkpoints_extended": report.known_extended,
+        "slots": {"opened": slots.opened, "withheld": slots.withheld, "erased": slots.erased, "missing": slots.missing},
+        "findings": findings,
+        "findings_total": report.findings_total,
+        "warnings": warnings,
+    });
+    let mut text = String::new();
+    match checkpoint {
+        Some(c) if report.is_clean() => {
+            text.push_str(&format!("Verified: the log {} with {} entries.\nRoot {}\n", key.name(), c.size(), c.root()));
+        }
+        _ => text.push_str(&format!("NOT verified: {} findings in the log {}.\n", report.findings_total, key.name())),
+    }
+    text.push_str(&format!(
+        "Slots: {} opened and matching, {} withheld, {} erased, {} missing.\n",
+        slots.opened, slots.withheld, slots.erased, slots.missing
+    ));
+    if report.known_extended > 0 {
+        text.push_str(&format!("It extends {} checkpoint(s) seen before.\n", report.known_extended));
+    }
+    for finding in report.findings.iter().take(TOLD) {
+        text.push_str(&format!("finding: {finding}\n"));
+    }
+    let untold = report.findings_total.saturating_sub(u64::try_from(TOLD).unwrap_or(u64::MAX));
+    if untold > 0 {
+        text.push_str(&format!("and {untold} more\n"));
+    }
+    for warning in report.warnings.iter().take(TOLD) {
+        text.push_str(&format!("warning: {warning}\n"));
+    }
+    Report { exit: if report.is_clean() { 0 } else { FOUND }, ..Report::new(&json, text) }
+}
