@@ -73,3 +73,6 @@ async fn reserve(vault: &Vault, segment: SegmentLength) -> Result<OwnedSemaphore
 async fn find(vault: &Vault, secret: &UploadSecret) -> Result<UploadRow, Failure> {
     uploads::find(&vault.store, &secret.hash()).await?.ok_or_else(|| Code::UploadNotFound.into())
 }
+
+#[cfg(test)]
+mod tests;
