@@ -6,6 +6,9 @@
 mod change;
 mod proof;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashSet;
 
 use vault_api::code::Code;

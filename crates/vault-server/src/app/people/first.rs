@@ -14,7 +14,7 @@ use vault_core::audit::slot::{OpeningUnder, SlotName};
 use vault_core::ids::{BindingId, PersonId, TokenId};
 use vault_core::time::Timestamp;
 
-use super::{BindingRow, BindingState, FEWEST_ADMINISTRATORS, PersonRow, TokenRow, text};
+use super::{BindingRow, BindingState, FEWEST_ADMINISTRATORS, PersonRow, TokenRow, invalid, text};
 use crate::app::callers::{TokenTerms, TokenText};
 use crate::app::entry::StaffPen;
 use crate::app::error::Failure;
@@ -42,6 +42,9 @@ pub async fn enter_first(vault: &Vault, people: &[First], tokens: &[TokenText]) 
     let administrators = people.iter().filter(|first| first.roles.contains(&Role::Administrator)).count();
     if administrators < FEWEST_ADMINISTRATORS {
         return Err(Failure::new(Code::LastAdministrator).detail("a vault begins with two administrators at least"));
+    }
+    if people.len() != tokens.len() {
+        return Err(invalid("tokens: one for each"));
     }
     let now = vault.clock.now();
     let pen = StaffPen::of(vault, None).await?;

@@ -14,6 +14,9 @@ mod persons;
 mod roles;
 mod tokens;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashSet;
 
 use vault_api::code::Code;
