@@ -13,7 +13,7 @@ use vault_core::ids::{GrantId, RequestId};
 use vault_core::time::Timestamp;
 
 use super::pen::{Column, Pen, kind_of, names_of};
-use super::request::REASON;
+use super::request::{REASON, usable};
 use super::show::wire_state;
 use crate::app::callers::{self, Caller};
 use crate::app::collections;
@@ -23,6 +23,7 @@ use crate::app::reference;
 use crate::state::Vault;
 use crate::store::access::{self as rows, Decided, RequestRow};
 use crate::store::collections::CollectionRow;
+use crate::store::records;
 
 /// Approves a request: from now on its requester can open sessions, within what was asked and what the collection allows.
 pub async fn approve(vault: &Vault, caller: &Caller, id: RequestId, said: Decision) -> Result<Approved, Failure> {
@@ -30,8 +31,12 @@ pub async fn approve(vault: &Vault, caller: &Caller, id: RequestId, said: Decisi
     let ready = ready(vault, caller, id, said, now).await?;
     let Ready { row, collection, authorised, comment } = &ready;
     let has_case = row.sealed.case_number.is_some();
-    // The policy may have changed since the request was filed.
+    // Policy, consent or record may have changed since the request was filed.
     row.request.check(&collection.policy, has_case, now)?;
+    if let Some(id) = row.request.scope.single() {
+        let record = records::find(&vault.store, id).await?.ok_or(Code::RecordNotAvailable)?;
+        usable(&record, &row.request, collection, now)?;
+    }
     let terms = Terms::approving(authorised, GrantId::new(now), &row.request, &collection.policy, now);
     let pen = Pen::of(vault, collection, row.under.as_ref()).await?;
     let mut draft = pen

@@ -22,3 +22,6 @@ pub use decide::{approve, deny};
 pub use request::file;
 pub use revoke::revoke;
 pub use show::{list, show};
+
+#[cfg(test)]
+mod tests;

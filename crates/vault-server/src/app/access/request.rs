@@ -143,7 +143,12 @@ async fn record(vault: &Vault, caller: &Caller, id: &str) -> Result<RecordRow, F
 }
 
 /// Whether a named record can be used for the purpose at all: asking for what can only be refused wastes an approver's time.
-fn usable(record: &RecordRow, request: &Request, collection: &CollectionRow, now: Timestamp) -> Result<(), Failure> {
+pub(super) fn usable(
+    record: &RecordRow,
+    request: &Request,
+    collection: &CollectionRow,
+    now: Timestamp,
+) -> Result<(), Failure> {
     if record.state != RecordState::Available || record.retain_until.is_some_and(|end| end <= now) {
         return Err(Code::RecordNotAvailable.into());
     }
