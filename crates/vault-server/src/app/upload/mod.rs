@@ -22,7 +22,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use vault_api::code::Code;
 use vault_core::ids::UploadId;
-use vault_core::keys::upload::UploadSecret;
+pub use vault_core::keys::upload::UploadSecret;
 use vault_core::media::layout::SegmentLength;
 
 pub use end::terminate;

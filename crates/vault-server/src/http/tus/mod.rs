@@ -20,7 +20,7 @@ use vault_api::code::Code;
 use vault_api::names::{TUS_CONTENT_TYPE, TUS_EXTENSIONS, TUS_VERSION, VAULT_RECORD_ID};
 use vault_api::problem::Problem;
 use vault_core::access::role::Action;
-use vault_core::keys::upload::UploadSecret;
+
 use vault_core::time::Timestamp;
 use zeroize::Zeroizing;
 
@@ -30,7 +30,7 @@ use crate::app::error::Failure;
 use crate::app::upload::checksum::ALGORITHMS;
 use crate::app::upload::create::{Claims, Details};
 use crate::app::upload::receive::{Incoming, Received};
-use crate::app::upload::{create, receive, terminate};
+use crate::app::upload::{UploadSecret, create, receive, terminate};
 use crate::state::Vault;
 use headers::Metadata;
 
