@@ -198,3 +198,13 @@ pub fn spelled(command: &Command) -> String {
     }
     text
 }
+/// Lets a command's temporary files lie in memory where the platform has such a place: no test of ours asks the disk
+/// to be slow, and several hundred databases that sync each commit wait for nothing else.
+pub fn in_memory(mut command: Command) -> Command {
+    let shm = Path::new("/dev/shm");
+    if std::env::var_os("TMPDIR").is_none() && shm.is_dir() && !shm.metadata().is_ok_and(|m| m.permissions().readonly())
+    {
+        command.env("TMPDIR", shm);
+    }
+    command
+}

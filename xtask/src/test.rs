@@ -76,7 +76,7 @@ fn programs() -> Outcome {
 }
 
 fn tests() -> Outcome {
-    let mut cargo = run::cargo();
+    let mut cargo = run::in_memory(run::cargo());
     if tools::nextest() {
         cargo.args(["nextest", "run", "--locked", "--workspace", "--profile", "full", "--status-level", "slow"]);
         counted(cargo, nextest_counts)
@@ -125,7 +125,7 @@ fn node_folder() -> std::path::PathBuf {
 }
 
 fn node_test(file: &str) -> std::process::Command {
-    let mut node = run::command("node");
+    let mut node = run::in_memory(run::command("node"));
     node.current_dir(node_folder()).args(["--test", "--test-reporter=tap", file]);
     node
 }
