@@ -2,7 +2,6 @@
 
 pub mod collector;
 mod keys;
-
 mod reaper;
 
 use std::sync::Arc;
@@ -20,6 +19,5 @@ pub fn start(vault: &Arc<Vault>) -> JoinSet<()> {
     jobs.spawn(collector::Collector::of(vault).run_until(vault.closing.clone()));
     jobs.spawn(reaper::run(Arc::clone(vault)));
     jobs.spawn(keys::rewrap(Arc::clone(vault)));
-    jobs.spawn(keys::resume_keys(Arc::clone(vault)));
     jobs
 }

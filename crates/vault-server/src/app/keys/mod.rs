@@ -8,9 +8,11 @@ mod rewrap;
 mod root;
 mod rotate;
 mod show;
+#[cfg(test)]
+mod tests;
 
 pub use rewrap::rewrap_all;
-pub use root::{rotate_root, show_root};
+pub use root::{rotate_root, settle_root, show_root};
 pub use rotate::rotate;
 pub use show::show;
 

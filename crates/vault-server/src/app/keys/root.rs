@@ -7,6 +7,7 @@ use vault_core::access::person::Place;
 use vault_core::access::role::Action;
 use vault_core::audit::entry::RootOperation;
 use vault_core::audit::slot::{OpeningUnder, SlotName};
+use vault_core::ids::PersonId;
 use vault_core::keys::keyring::EpochInfo;
 
 use super::show::state;
@@ -50,17 +51,38 @@ pub async fn rotate_root(vault: &Vault, caller: &Caller, reason: &str) -> Result
     let pen = StaffPen::of(vault, None).await?;
     let epoch = vault.keys()?.rotate_root(now).await?;
 
+    move_all(vault, &pen, epoch, Some((caller.person(), reason))).await?;
+    view(vault).await
+}
+
+/// Moves what a crash between custody and database has left under an old epoch; with nothing left it does nothing.
+pub async fn settle_root(vault: &Vault) -> Result<(), Failure> {
+    let Some(current) = vault.keys()?.epochs()?.last().map(|epoch| epoch.epoch) else { return Ok(()) };
+    let left = {
+        let mut reader = vault.store.read().await?;
+        keys::held_by_epochs(reader.conn()).await?.iter().any(|(epoch, _)| *epoch != current)
+    };
+    if left {
+        let pen = StaffPen::of(vault, None).await?;
+        move_all(vault, &pen, current, None).await?;
+    }
+    Ok(())
+}
+
+async fn move_all(vault: &Vault, pen: &StaffPen, epoch: u32, asked: Option<(PersonId, String)>) -> Result<(), Failure> {
     let mut tx = vault.store.begin("rotate_root").await?;
     let moved = vault.keys()?.move_to_current_epoch(&mut tx).await?;
-    let draft = pen
-        .draft::<RootOperation>(now, Some(caller.person()))
-        .data("operation", "rotate")
+    let (staff, reason) = asked.unzip();
+    let mut draft = pen
+        .draft::<RootOperation>(vault.clock.now(), staff)
+        .data("operation", if reason.is_some() { "rotate" } else { "settle" })
         .data("epoch", i64::from(epoch))
-        .data("moved", i64::try_from(moved).unwrap_or(i64::MAX))
-        .slot(SlotName::Reason, reason, OpeningUnder::Staff);
+        .data("moved", i64::try_from(moved).unwrap_or(i64::MAX));
+    if let Some(reason) = reason {
+        draft = draft.slot(SlotName::Reason, reason, OpeningUnder::Staff);
+    }
     let ticket = vault.ledger()?.enqueue(&mut tx, pen.prepare(draft)?, None).await?;
     tx.commit().await?;
     vault.ledger()?.settle(ticket).await?;
-    vault.store.scrub().await?;
-    view(vault).await
+    Ok(vault.store.scrub().await?)
 }
