@@ -17,6 +17,8 @@
 pub mod access;
 pub mod collections;
 mod engine;
+#[cfg(test)]
+pub mod faults;
 pub mod garbage;
 pub mod keys;
 pub mod leases;
@@ -96,13 +98,23 @@ pub struct Store {
     writers: AnyPool,
     readers: AnyPool,
     metrics: Arc<Metrics>,
+    /// What the next commits are to suffer.
+    #[cfg(test)]
+    pub faults: Arc<faults::Faults>,
 }
 
 impl Store {
     /// Connects, makes the schema in an empty database, and refuses one of another version.
     pub async fn open(url: &str, metrics: Arc<Metrics>) -> Result<Self, StoreError> {
         let (engine, writers, readers) = engine::connect(url).await?;
-        let store = Self { engine, writers, readers, metrics };
+        let store = Self {
+            engine,
+            writers,
+            readers,
+            metrics,
+            #[cfg(test)]
+            faults: Arc::default(),
+        };
         schema::ensure(&store).await?;
         Ok(store)
     }
@@ -118,7 +130,14 @@ impl Store {
     pub async fn begin(&self, name: &'static str) -> Result<Tx, StoreError> {
         let started = Instant::now();
         let inner = self.writers.begin_with(self.engine.begin_statement()).await?;
-        Ok(Tx { inner, name, started, metrics: Arc::clone(&self.metrics) })
+        Ok(Tx {
+            inner,
+            name,
+            started,
+            metrics: Arc::clone(&self.metrics),
+            #[cfg(test)]
+            faults: Arc::clone(&self.faults),
+        })
     }
 
     /// A connection for reading: sees what is committed, one statement at a time.
@@ -174,6 +193,8 @@ pub struct Tx {
     name: &'static str,
     started: Instant,
     metrics: Arc<Metrics>,
+    #[cfg(test)]
+    faults: Arc<faults::Faults>,
 }
 
 impl Tx {
@@ -184,7 +205,13 @@ impl Tx {
 
     /// Commits. After this returns `Ok`, what was written survives the loss of power.
     pub async fn commit(self) -> Result<(), StoreError> {
-        let Self { inner, name, started, metrics } = self;
+        #[cfg(test)]
+        let fault = self.faults.next(self.name);
+        let Self { inner, name, started, metrics, .. } = self;
+        #[cfg(test)]
+        if let Some(fault) = fault {
+            return fault.commit(inner).await;
+        }
         let outcome = inner.commit().await.map_err(|e| match StoreError::from(e) {
             StoreError::Unavailable(e) => StoreError::CommitUnknown(e),
             other => other,
@@ -196,7 +223,7 @@ impl Tx {
 
     /// Rolls back at once instead of when dropped.
     pub async fn rollback(self) -> Result<(), StoreError> {
-        let Self { inner, name, started, metrics } = self;
+        let Self { inner, name, started, metrics, .. } = self;
         metrics.transaction(name, started.elapsed(), false);
         Ok(inner.rollback().await?)
     }

@@ -1,0 +1,183 @@
+//! Faults in pairs, "failed but persisted" and "failed, not persisted", at every place where something is written.
+
+use core::time::Duration;
+
+use proptest::prelude::*;
+use vault_core::audit::entry::PlaybackOpened;
+
+use super::super::LedgerError;
+use super::world::World;
+use crate::store::faults::Fault;
+
+const PAIR: [Fault; 2] = [Fault::NotPersisted, Fault::Persisted];
+
+#[tokio::test]
+async fn p4_a_commit_of_unknown_outcome_is_looked_up_and_never_doubled() {
+    for fault in PAIR {
+        let world = World::new().await;
+        world.store.faults.add("append_to_log", fault);
+        let recorded = world.ledger.append(world.entry(1), Some("once".into())).await.unwrap();
+        assert_eq!(recorded.index(), 1, "{fault:?}");
+        assert_eq!(world.sound(&[]).await, 2, "{fault:?}: exactly one entry");
+    }
+}
+
+#[tokio::test]
+async fn p4_an_outbox_row_is_appended_exactly_once_whatever_the_commit_says() {
+    for fault in PAIR {
+        let world = World::new().await;
+        world.store.faults.add("append_to_log", fault);
+        let mut tx = world.store.begin("act").await.unwrap();
+        let ticket = world.ledger.enqueue(&mut tx, world.entry(1), Some("once".into())).await.unwrap();
+        tx.commit().await.unwrap();
+        world.ledger.settle(ticket).await.unwrap();
+        assert_eq!(world.sound(&[]).await, 2, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn p4_nobody_is_released_before_the_publication_stands() {
+    for fault in PAIR {
+        // Each put of a publication in turn: the bundle, then the checkpoint.
+        for good in 0..2 {
+            let world = World::new().await;
+            let before = world.ledger.checkpoint().unwrap().note().to_owned();
+            if good == 0 {
+                world.objects.fail_next(fault);
+            } else {
+                world.objects.succeed_next();
+                world.objects.fail_next(fault);
+            }
+            world.ledger.append(world.entry(1), None).await.unwrap();
+            let note = world.objects.look("log/checkpoint").await.unwrap();
+            assert_eq!(note, world.ledger.checkpoint().unwrap().note().as_bytes());
+            assert_eq!(world.sound(&[before]).await, 2);
+        }
+    }
+}
+
+#[tokio::test]
+async fn p4_while_nothing_can_be_published_appends_fail_in_time_and_release_nothing() {
+    let mut world = World::new().await;
+    let before = world.ledger.checkpoint().unwrap().note().to_owned();
+    world.objects.set_down(true);
+    let started = std::time::Instant::now();
+    for n in 0..3 {
+        let refused = world.ledger.append(world.entry(n), Some(format!("lost:{n}"))).await;
+        assert!(matches!(refused, Err(LedgerError::Timeout)), "{refused:?}");
+    }
+    assert!(started.elapsed() < 5 * world.wait);
+    // Committed or not, it is no evidence as long as it is not published.
+    assert!(world.ledger.find::<PlaybackOpened>("lost:0").await.unwrap().is_none());
+    // A restriction's entry is committed all the same, with its act.
+    let mut tx = world.store.begin("restrict").await.unwrap();
+    let ticket = world.ledger.enqueue(&mut tx, world.entry(9), Some("restriction".into())).await.unwrap();
+    tx.commit().await.unwrap();
+    world.ledger.settle_later(ticket);
+    assert_eq!(world.ledger.checkpoint().unwrap().note(), before);
+
+    // The process ends in the middle of it.
+    world.restart().await;
+    assert!(matches!(world.open().await, Err(LedgerError::Objects(_))), "what is committed must be published first");
+    world.objects.set_down(false);
+    world.open().await.unwrap();
+    world.ledger.append(world.entry(10), None).await.unwrap();
+    assert!(world.ledger.find::<PlaybackOpened>("restriction").await.unwrap().is_some());
+    world.sound(&[before]).await;
+}
+
+#[tokio::test]
+async fn p4_a_log_that_comes_back_releases_those_who_still_wait() {
+    let mut world = World::new().await;
+    world.wait = Duration::from_secs(20);
+    world.restart().await;
+    world.open().await.unwrap();
+    world.objects.set_down(true);
+    let objects = std::sync::Arc::clone(&world.objects);
+    let up = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        objects.set_down(false);
+    });
+    let recorded = world.ledger.append(world.entry(1), None).await.unwrap();
+    assert_eq!(recorded.index(), 1);
+    up.await.unwrap();
+    assert_eq!(world.sound(&[]).await, 2);
+}
+
+/// What happens next to the log.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Append,
+    Enqueue,
+    CommitFault(bool),
+    PutFault(bool),
+    Restart,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => Just(Step::Append),
+        3 => Just(Step::Enqueue),
+        2 => any::<bool>().prop_map(Step::CommitFault),
+        2 => any::<bool>().prop_map(Step::PutFault),
+        1 => Just(Step::Restart),
+    ];
+    proptest::collection::vec(step, 1..40)
+}
+
+const fn fault(persisted: bool) -> Fault {
+    if persisted { Fault::Persisted } else { Fault::NotPersisted }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// Whatever fails and whenever the process ends: everything released is in the log, at its place, once, and every
+    /// checkpoint ever shown is a beginning of it.
+    #[test]
+    fn p9_released_entries_survive_any_faults(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut world = World::new().await;
+            let (mut known, mut released, mut queued) = (Vec::new(), Vec::new(), Vec::new());
+            for (n, step) in (0..).zip(steps) {
+                match step {
+                    Step::Append => {
+                        if let Ok(recorded) = world.ledger.append(world.entry(n), Some(format!("e:{n}"))).await {
+                            released.push((format!("e:{n}"), recorded.index()));
+                            known.push(world.ledger.checkpoint().unwrap().note().to_owned());
+                        }
+                    }
+                    Step::Enqueue => {
+                        let mut tx = world.store.begin("act").await.unwrap();
+                        let reference = Some(format!("e:{n}"));
+                        let ticket = world.ledger.enqueue(&mut tx, world.entry(n), reference).await.unwrap();
+                        tx.commit().await.unwrap();
+                        world.ledger.settle_later(ticket);
+                        queued.push(format!("e:{n}"));
+                    }
+                    Step::CommitFault(persisted) => world.store.faults.add("append_to_log", fault(persisted)),
+                    Step::PutFault(persisted) => world.objects.fail_next(fault(persisted)),
+                    Step::Restart => {
+                        world.objects.heal();
+                        world.restart().await;
+                        world.open().await.unwrap();
+                    }
+                }
+            }
+            world.objects.heal();
+            world.restart().await;
+            world.open().await.unwrap();
+            let last = world.ledger.append(world.entry(1_000), Some("last".into())).await.unwrap();
+            world.sound(&known).await;
+            for (reference, index) in released {
+                let found = world.ledger.find::<PlaybackOpened>(&reference).await.unwrap().expect("released");
+                assert_eq!(found.index(), index, "{reference}");
+            }
+            for reference in queued {
+                let found = world.ledger.find::<PlaybackOpened>(&reference).await.unwrap();
+                assert!(found.is_some_and(|f| f.index() < last.index()), "{reference}");
+            }
+        });
+    }
+}
