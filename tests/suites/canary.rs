@@ -20,7 +20,7 @@ const REVOKED: &str = "Revoked, for the platypus objected";
 const DENIED: &str = "Echidna curiosity is no purpose";
 
 /// `dev` keeps its own passphrase and tokens in files: the one exception of promise 1, by name.
-const DEV_FILES: [&str; 2] = ["dev.json", "dev.passphrase"];
+const DEV_FILES: [&str; 2] = ["dev.json", "passphrase"];
 
 #[test]
 fn p1_nothing_in_the_clear_at_rest() {

@@ -66,7 +66,7 @@ fn p4_rows_inserted_by_hand_open_nothing() {
     database::execute(
         &vault,
         &format!(
-            "INSERT INTO grants (id, request_id, created_at, expires_at) SELECT '{grant}', id, created_at, until FROM access_requests WHERE id = '{request}'"
+            "INSERT INTO grants (id, request_id, created_at, expires_at) SELECT '{grant}', id, created_at, created_at + 86400000 FROM access_requests WHERE id = '{request}'"
         ),
     );
     let refused = access::try_open(&vault.person("analyst"), &request, &json!({"representation": "original"}));

@@ -70,7 +70,7 @@ impl Stage {
 
     /// The attack, what must hold under it, and its undoing.
     #[track_caller]
-    fn attack<'a>(&'a self, name: &str, act: impl FnOnce() -> Box<dyn FnOnce() + 'a>) {
+    fn attack(&self, name: &str, act: impl FnOnce() -> Box<dyn FnOnce() + '_>) {
         let before = self.findings();
         let undo = act();
         let body = json!({"representation": "original"});

@@ -140,7 +140,7 @@ impl Vault {
     pub async fn checks(&self) -> Vec<(&'static str, bool)> {
         vec![
             ("custody", self.opened.is_cancelled()),
-            ("log", self.ledger.is_open()),
+            ("log", self.ledger.is_writable()),
             ("database", self.store.ping().await.is_ok()),
             ("restrictions", self.restrictions.is_fresh()),
             ("running", !self.stopping.is_cancelled()),

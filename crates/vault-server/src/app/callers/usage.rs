@@ -1,6 +1,5 @@
 //! A token's first use in an hour, in the log.
 
-use vault_api::code::Code;
 use vault_core::access::role::Action;
 use vault_core::audit::entry::TokenUsed;
 use vault_core::audit::slot::{OpeningUnder, SlotName};
@@ -96,9 +95,9 @@ pub async fn note_use(vault: &Vault, caller: &Caller, trace: Trace) -> Result<()
             ledger.settle(ticket).await?;
         }
         Some(ticket) => ledger.settle_later(ticket),
-        // Noted by another request or node: in the log, or still waiting to be.
-        None if needed && ledger.find::<TokenUsed>(&reference).await?.is_none() => {
-            return Err(Code::LogUnavailable.into());
+        // Noted by another request or node: in the log, or on its way there.
+        None if needed => {
+            ledger.find_soon::<TokenUsed>(&reference).await?;
         }
         None => {}
     }

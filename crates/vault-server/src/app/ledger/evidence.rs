@@ -66,6 +66,9 @@ pub struct Page {
     pub size: u64,
 }
 
+/// Between two looks for an entry that is on its way.
+const POLL: core::time::Duration = core::time::Duration::from_millis(10);
+
 impl Ledger {
     /// The newest entry of type `E` under `reference`, proven under the published checkpoint, with the openings whose
     /// keys are at hand. The reference is only a hint: whoever asks compares what the entry itself says.
@@ -102,6 +105,20 @@ impl Ledger {
             return Ok(Some(Recorded::prove(&bytes, index, &inclusion, &published.checkpoint, openings)?));
         }
         Ok(None)
+    }
+
+    /// Like [`Ledger::find`], but an entry that another request or node has committed to the outbox is waited for, as
+    /// long as an append would wait. Polled: it may be another node that sequences it.
+    pub async fn find_soon<E: EntryKind>(&self, reference: &str) -> Result<Recorded<E>, LedgerError> {
+        let found = async {
+            loop {
+                if let Some(recorded) = self.find::<E>(reference).await? {
+                    return Ok(recorded);
+                }
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        tokio::time::timeout(self.0.wait, found).await.unwrap_or(Err(LedgerError::Timeout))
     }
 
     /// The proof of entry `index` under the published checkpoint, to be kept and verified anywhere; `None` when there

@@ -25,7 +25,7 @@ mod tests;
 
 use core::fmt;
 use core::marker::PhantomData;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -84,6 +84,9 @@ struct Shared {
     tickets: Mutex<HashMap<String, oneshot::Sender<Release>>>,
     wake: Notify,
     running: RwLock<Option<Arc<Running>>>,
+    /// The last attempt to commit, or to publish, failed: told by readiness.
+    commit_failed: AtomicBool,
+    publish_failed: AtomicBool,
     /// Orders the rows that one process leaves in the outbox within a millisecond.
     count: AtomicU64,
 }
@@ -149,6 +152,8 @@ impl Ledger {
             tickets: Mutex::default(),
             wake: Notify::new(),
             running: RwLock::new(None),
+            commit_failed: AtomicBool::new(false),
+            publish_failed: AtomicBool::new(false),
             count: AtomicU64::new(0),
         }))
     }
@@ -219,6 +224,13 @@ impl Ledger {
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.running().is_ok()
+    }
+
+    /// Whether entries can be taken, and the last attempt to commit and to publish some did not fail.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        let failed = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        self.is_open() && !failed(&self.0.commit_failed) && !failed(&self.0.publish_failed)
     }
 
     /// The public key that verifies this log.

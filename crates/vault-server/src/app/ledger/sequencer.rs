@@ -1,5 +1,6 @@
 //! The sequencer: one task that takes what waits and commits it in groups.
 
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -50,13 +51,17 @@ pub(super) async fn run(
             () = sequencer.something_waits() => sequencer.step().await,
         };
         match step {
-            Ok(()) => pause = FIRST_PAUSE,
+            Ok(()) => {
+                sequencer.shared.commit_failed.store(false, Ordering::Relaxed);
+                pause = FIRST_PAUSE;
+            }
             Err(LedgerError::Stopped) => break,
             Err(e @ LedgerError::Disagreement { .. }) => {
                 tracing::error!(error = %e, "the audit log stops: nothing that needs it is done");
                 break;
             }
             Err(e) => {
+                sequencer.shared.commit_failed.store(true, Ordering::Relaxed);
                 tracing::warn!(error = %e, "the audit log could not be written; trying again");
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(MAX_PAUSE);
@@ -232,6 +237,7 @@ impl Sequencer {
     /// A commit failed, or did not say: reads the head until the database answers. It is at `next`, at where it was, or
     /// somebody else moved it; nothing else is possible, and nothing is guessed.
     async fn learn(&self, next: &Head, error: &StoreError) -> Outcome {
+        self.shared.commit_failed.store(true, Ordering::Relaxed);
         tracing::warn!(%error, "a commit of the audit log failed; reading the head again");
         let mut pause = FIRST_PAUSE;
         loop {
