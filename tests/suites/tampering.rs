@@ -70,7 +70,8 @@ impl Stage {
 
     /// The attack, what must hold under it, and its undoing.
     #[track_caller]
-    fn attack(&self, name: &str, act: impl FnOnce() -> Box<dyn FnOnce() + '_>) {
+    #[allow(clippy::needless_lifetimes)] // Needed: without it the undoing closure has no lifetime to borrow from.
+    fn attack<'a>(&'a self, name: &str, act: impl FnOnce() -> Box<dyn FnOnce() + 'a>) {
         let before = self.findings();
         let undo = act();
         let body = json!({"representation": "original"});
