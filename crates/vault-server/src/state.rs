@@ -1,5 +1,6 @@
 //! What a running node shares: configuration, clock, metrics, database, and what is built on them.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -10,7 +11,7 @@ use vault_core::time::Clock;
 use crate::app::callers::Callers;
 use crate::app::collections::Policies;
 use crate::app::error::Failure;
-use crate::app::ledger::{self, Ledger, VaultKeys};
+use crate::app::ledger::{Ledger, VaultKeys};
 use crate::app::play::live::Sessions;
 use crate::app::restrict::Restrictions;
 use crate::app::upload::Uploads;
@@ -79,8 +80,8 @@ impl Vault {
         if replayed.lost > 0 {
             tracing::error!(replayed.lost, "restrictions are missing from the journal: nobody can tell what they were");
         }
-        let ledger =
-            Ledger::new(store.clone(), objects.clone(), Arc::clone(&clock), Arc::clone(&metrics), ledger::WAIT);
+        let wait = Duration::from_secs(config.limits.log_seconds);
+        let ledger = Ledger::new(store.clone(), objects.clone(), Arc::clone(&clock), Arc::clone(&metrics), wait);
         let (stopping, closing) = (CancellationToken::new(), CancellationToken::new());
         Ok(Arc::new(Self {
             uploads: Uploads::new(&config.limits),

@@ -123,6 +123,11 @@ impl House {
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
     }
 
+    /// Sends a request as it is: for bodies that are not JSON.
+    pub async fn send(&self, request: Request<Body>) -> axum::response::Response {
+        self.app.clone().oneshot(request).await.unwrap()
+    }
+
     /// Runs one statement on the database behind the vault's back.
     pub async fn by_hand(&self, sql: &'static str) {
         self.vault.store.by_hand(sql).await;

@@ -53,9 +53,6 @@ use crate::store::log::{self, NewEntry, Waiting};
 use crate::store::{Store, Tx};
 use publish::Published;
 
-/// How long an append may take before it answers 503, unless configured.
-pub const WAIT: Duration = Duration::from_secs(5);
-
 /// Entries that may wait in memory. Each holds a request; more means that the log stands still.
 const MAX_QUEUE: usize = 4_096;
 

@@ -120,3 +120,6 @@ async fn end(
     play::close(&vault, &caller, session).await?;
     Ok(StatusCode::NO_CONTENT)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,322 @@
+//! The way of a session through a whole vault: opened on evidence, played, narrowed when it ends, found again after a
+//! restart; and what does not open one.
+
+use core::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, Response, StatusCode, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use vault_core::audit::entry::{Entry, Kind, PlaybackClosed, PlaybackOpened};
+use vault_core::audit::evidence::Recorded;
+use vault_core::audit::slot::SlotName;
+use vault_core::ids::SessionId;
+
+use crate::app::{play, reference};
+use crate::testing::{House, collection};
+
+/// A recording of `length` bytes of silence and noise: PCM, 16 kHz, one channel.
+fn wav(length: u32) -> Vec<u8> {
+    let mut bytes = b"RIFF".to_vec();
+    bytes.extend((length - 8).to_le_bytes());
+    bytes.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0data");
+    bytes.extend((length - 44).to_le_bytes());
+    bytes.extend((0..length - 44).map(|i| (i ^ (i >> 9)) as u8));
+    bytes
+}
+
+/// A vault with an open collection and one recording in it.
+struct Stage {
+    house: House,
+    recording: Vec<u8>,
+    record: String,
+}
+
+impl Stage {
+    async fn set() -> Self {
+        let house = House::new().await;
+        let mut policy = collection("demo", "2030-01-01T00:00:00Z");
+        policy["access"]["rights"] = json!(["view", "export"]);
+        let (status, made) = house.ask("administrator", "POST", "/v1/collections", policy).await;
+        assert_eq!(status, StatusCode::CREATED, "{made}");
+        let (status, opened) = house.ask("administrator", "POST", "/v1/collections/demo/open", Value::Null).await;
+        assert_eq!(status, StatusCode::OK, "{opened}");
+        let recording = wav(200_000);
+        let record = upload(&house, &recording, made["notice_sha256"].as_str().unwrap()).await;
+        Self { house, recording, record }
+    }
+
+    /// An approved request of the analyst's, and its grant.
+    async fn granted(&self) -> (String, String) {
+        let body = json!({"record_id": self.record, "purpose": "service-improvement", "reason": "Hear it"});
+        let (status, filed) = self.house.ask("analyst", "POST", "/v1/access-requests", body).await;
+        assert_eq!(status, StatusCode::CREATED, "{filed}");
+        let id = filed["id"].as_str().unwrap().to_owned();
+        let path = format!("/v1/access-requests/{id}/approve");
+        let (status, approved) = self.house.ask("approver", "POST", &path, json!({})).await;
+        assert_eq!(status, StatusCode::OK, "{approved}");
+        (id, approved["grant_id"].as_str().unwrap().to_owned())
+    }
+
+    async fn try_open(&self, request: &str) -> (StatusCode, Value) {
+        self.house.ask("analyst", "POST", &format!("/v1/access-requests/{request}/sessions"), json!({})).await
+    }
+
+    /// A session; its identifier and address.
+    async fn opened(&self) -> (SessionId, String) {
+        let (request, _) = self.granted().await;
+        let (status, session) = self.try_open(&request).await;
+        assert_eq!(status, StatusCode::CREATED, "{session}");
+        assert_eq!(session["representation"], "original");
+        let url = session["playback_url"].as_str().unwrap().to_owned();
+        (session["session_id"].as_str().unwrap().parse().unwrap(), url)
+    }
+
+    async fn send(&self, who: Option<&str>, method: &str, url: &str, range: Option<&str>) -> Response<Body> {
+        let mut request = Request::builder().method(method).uri(url);
+        if let Some(who) = who {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {}", self.house.token(who)));
+        }
+        if let Some(range) = range {
+            request = request.header(header::RANGE, range);
+        }
+        self.house.send(request.body(Body::empty()).unwrap()).await
+    }
+
+    async fn status(&self, who: Option<&str>, method: &str, url: &str) -> StatusCode {
+        self.send(who, method, url, None).await.status()
+    }
+
+    async fn closed(&self, id: SessionId) -> Recorded<PlaybackClosed> {
+        let reference = reference::session_closed(id);
+        for _ in 0..100 {
+            if let Some(found) = self.house.vault.ledger().unwrap().find(&reference).await.unwrap() {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("no playback.closed");
+    }
+}
+
+async fn upload(house: &House, recording: &[u8], notice: &str) -> String {
+    let consent = json!({"notice_sha256": notice, "purposes": ["service-improvement"],
+        "given_at": house.vault.clock.now().to_string()});
+    let metadata: Vec<String> =
+        [("filename", "call.wav".to_owned()), ("filetype", "audio/wav".to_owned()), ("consent", consent.to_string())]
+            .iter()
+            .map(|(name, value)| format!("{name} {}", STANDARD.encode(value)))
+            .collect();
+    let request = |method: &str, uri: &str| Request::builder().method(method).uri(uri).header("Tus-Resumable", "1.0.0");
+    let create = request("POST", "/v1/collections/demo/uploads")
+        .header(header::AUTHORIZATION, format!("Bearer {}", house.token("uploader")))
+        .header("Upload-Length", recording.len())
+        .header("Upload-Metadata", metadata.join(","));
+    let created = house.send(create.body(Body::empty()).unwrap()).await;
+    assert_eq!(created.status(), StatusCode::CREATED);
+    let location = created.headers()["location"].to_str().unwrap().to_owned();
+    let patch = request("PATCH", &location)
+        .header("Upload-Offset", 0)
+        .header(header::CONTENT_TYPE, "application/offset+octet-stream");
+    let done = house.send(patch.body(Body::from(recording.to_vec())).unwrap()).await;
+    assert_eq!(done.status(), StatusCode::NO_CONTENT);
+    done.headers()["vault-record-id"].to_str().unwrap().to_owned()
+}
+
+async fn bytes(response: Response<Body>) -> Vec<u8> {
+    response.into_body().collect().await.unwrap().to_bytes().to_vec()
+}
+
+#[tokio::test]
+async fn p4_the_entry_comes_before_the_first_byte_and_is_narrowed_when_the_session_ends() {
+    let stage = Stage::set().await;
+    let (id, url) = stage.opened().await;
+    let ledger = stage.house.vault.ledger().unwrap();
+    let opened = ledger.find::<PlaybackOpened>(&reference::session(id)).await.unwrap().unwrap();
+    assert_eq!(opened.slot(SlotName::Record), Some(stage.record.as_str()));
+    assert_eq!(opened.slot(SlotName::Staff), Some(stage.house.id("analyst").to_string().as_str()));
+    assert_eq!(opened.data("representation").unwrap().as_str(), Some("original"));
+    assert!(opened.policy().is_some() && opened.kek_version() == Some(1));
+
+    for (range, span) in
+        [("bytes=10-99", 10..100), ("bytes=70000-140000", 70_000..140_001), ("bytes=-5", 199_995..200_000)]
+    {
+        let response = stage.send(Some("analyst"), "GET", &url, Some(range)).await;
+        assert_eq!(response.status(), StatusCode::PARTIAL_CONTENT);
+        assert!(bytes(response).await == stage.recording[span]);
+    }
+    assert_eq!(stage.status(Some("analyst"), "DELETE", &url).await, StatusCode::NO_CONTENT);
+    for method in ["GET", "HEAD", "DELETE"] {
+        assert_eq!(stage.status(Some("analyst"), method, &url).await, StatusCode::GONE, "{method}");
+    }
+    let closed = stage.closed(id).await;
+    assert_eq!(closed.slot(SlotName::Session), Some(id.to_string().as_str()));
+    let ranges: Vec<_> = closed.data("ranges").unwrap().as_list().unwrap().iter().filter_map(|v| v.as_str()).collect();
+    assert_eq!(ranges, ["10-99", "70000-140000", "199995-199999"]);
+    assert_eq!(closed.data("bytes").unwrap().as_number(), Some(90 + 70_001 + 5));
+}
+
+#[tokio::test]
+async fn p5_a_session_is_absent_for_everybody_but_its_requester() {
+    let stage = Stage::set().await;
+    let (_, url) = stage.opened().await;
+    let other = stage.house.enter("Second analyst", "human").await;
+    let _binding = stage.house.give(other, "analyst").await;
+    let (_, token) = stage.house.issue(other).await;
+    for method in ["GET", "HEAD", "DELETE"] {
+        assert_eq!(stage.status(None, method, &url).await, StatusCode::NOT_FOUND, "{method}");
+        for who in ["approver", "auditor", "administrator", "key-officer", "uploader"] {
+            assert_eq!(stage.status(Some(who), method, &url).await, StatusCode::NOT_FOUND, "{method} {who}");
+        }
+        let (status, _) = stage.house.ask_with(Some(&token), method, &url, Value::Null).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{method}: another analyst");
+    }
+    assert_eq!(stage.status(Some("analyst"), "GET", &url).await, StatusCode::OK);
+    let unknown = format!("/v1/playback/{}", SessionId::new(stage.house.vault.clock.now()));
+    assert_eq!(stage.status(Some("analyst"), "GET", &unknown).await, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn p4_while_the_log_cannot_be_written_no_session_opens_and_a_revocation_still_bites() {
+    let stage = Stage::set().await;
+    let (request, grant) = stage.granted().await;
+    let (status, session) = stage.try_open(&request).await;
+    assert_eq!(status, StatusCode::CREATED, "{session}");
+    let playing = session["playback_url"].as_str().unwrap();
+    // A file where the published log's directory belongs.
+    let (place, aside) = (stage.house.dir.path().join("objects/log"), stage.house.dir.path().join("aside"));
+    std::fs::rename(&place, &aside).unwrap();
+    std::fs::write(&place, "").unwrap();
+    let (status, refused) = stage.try_open(&request).await;
+    assert_eq!((status, refused["code"].as_str()), (StatusCode::SERVICE_UNAVAILABLE, Some("log_unavailable")));
+    // The session entered beside the entry that waits gives nothing either.
+    let mut reader = stage.house.vault.store.read().await.unwrap();
+    let row = sqlx::query_scalar::<_, String>("SELECT id FROM sessions WHERE id <> $1");
+    let pending = row.bind(session["session_id"].as_str()).fetch_one(reader.conn()).await.unwrap();
+    drop(reader);
+    let refused = stage.send(Some("analyst"), "GET", &format!("/v1/playback/{pending}"), None).await;
+    assert!(refused.status().is_client_error() || refused.status().is_server_error());
+    assert!(!refused.headers().contains_key(header::ETAG));
+
+    let revoked = stage.status(Some("approver"), "DELETE", &format!("/v1/grants/{grant}")).await;
+    assert!(revoked.is_success(), "{revoked}");
+    assert_eq!(stage.status(Some("analyst"), "GET", playing).await, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_session_outlives_a_restart_and_is_then_closed_as_presumed_whole() {
+    let mut stage = Stage::set().await;
+    let (id, url) = stage.opened().await;
+    let _first = bytes(stage.send(Some("analyst"), "GET", &url, Some("bytes=0-9")).await).await;
+    stage.house = stage.house.restarted().await;
+    let response = stage.send(Some("analyst"), "GET", &url, Some("bytes=100-199")).await;
+    assert_eq!(response.status(), StatusCode::PARTIAL_CONTENT);
+    assert!(bytes(response).await == stage.recording[100..200]);
+    assert_eq!(stage.status(Some("analyst"), "DELETE", &url).await, StatusCode::NO_CONTENT);
+    assert_eq!(stage.closed(id).await.data("disclosed").unwrap().as_str(), Some("presumed-whole"));
+}
+
+#[tokio::test]
+async fn the_reaper_closes_what_has_expired_with_what_was_served() {
+    let stage = Stage::set().await;
+    let (id, url) = stage.opened().await;
+    let _first = bytes(stage.send(Some("analyst"), "GET", &url, Some("bytes=0-9")).await).await;
+    let vault = &stage.house.vault;
+    assert_eq!(play::reap(vault).await.unwrap(), 0, "its time is not over");
+    stage.house.clock.advance(Duration::from_secs(15 * 60));
+    assert_eq!(stage.status(Some("analyst"), "GET", &url).await, StatusCode::GONE);
+    assert_eq!(play::reap(vault).await.unwrap(), 1);
+    assert_eq!(play::reap(vault).await.unwrap(), 0);
+    let closed = stage.closed(id).await;
+    assert_eq!(closed.data("why").unwrap().as_str(), Some("expired"));
+    assert_eq!(closed.data("bytes").unwrap().as_number(), Some(10));
+    assert!(vault.sessions.is_empty());
+}
+
+#[tokio::test]
+async fn the_reaper_closes_the_sessions_of_a_process_that_died_as_presumed_whole() {
+    let mut stage = Stage::set().await;
+    let (id, _) = stage.opened().await;
+    stage.house = stage.house.restarted().await;
+    stage.house.clock.advance(Duration::from_secs(15 * 60 + 5));
+    assert_eq!(play::reap(&stage.house.vault).await.unwrap(), 0, "its own process has time to tell more");
+    stage.house.clock.advance(Duration::from_secs(30));
+    assert_eq!(play::reap(&stage.house.vault).await.unwrap(), 1);
+    assert_eq!(stage.closed(id).await.data("disclosed").unwrap().as_str(), Some("presumed-whole"));
+}
+
+#[tokio::test]
+async fn p4_a_session_row_written_or_changed_by_hand_plays_nothing() {
+    for change in [
+        "UPDATE sessions SET expires_at = expires_at + 86400000",
+        "UPDATE sessions SET grant_id = (SELECT id FROM grants WHERE id <> sessions.grant_id)",
+        "UPDATE sessions SET id = '019ab5d2-7c1e-7a40-9d3c-2f6b1e0c4a55'",
+    ] {
+        let mut stage = Stage::set().await;
+        let _other = stage.granted().await;
+        let (_, url) = stage.opened().await;
+        stage.house = stage.house.restarted().await;
+        stage.house.by_hand(change).await;
+        let url = if change.contains("SET id") { "/v1/playback/019ab5d2-7c1e-7a40-9d3c-2f6b1e0c4a55" } else { &url };
+        assert_eq!(stage.status(Some("analyst"), "GET", url).await, StatusCode::FORBIDDEN, "{change}");
+    }
+}
+
+#[tokio::test]
+async fn consent_counts_as_it_was_sealed() {
+    let stage = Stage::set().await;
+    let (request, _) = stage.granted().await;
+    stage.house.by_hand("UPDATE records SET purposes = '[]', consent_expires_at = 1").await;
+    let (status, session) = stage.try_open(&request).await;
+    assert_eq!(status, StatusCode::CREATED, "{session}");
+    stage.house.by_hand("UPDATE records SET purposes = '[\"service-improvement\"]', consent = NULL").await;
+    let (status, refused) = stage.try_open(&request).await;
+    assert_eq!((status, refused["code"].as_str()), (StatusCode::FORBIDDEN, Some("consent_not_covering")));
+    stage.house.by_hand("UPDATE records SET consent = details").await;
+    let (status, refused) = stage.try_open(&request).await;
+    assert_eq!((status, refused["code"].as_str()), (StatusCode::INTERNAL_SERVER_ERROR, Some("integrity_failure")));
+}
+
+#[tokio::test]
+async fn p12_damage_is_found_told_to_the_log_and_costs_one_record() {
+    let stage = Stage::set().await;
+    let vault = &stage.house.vault;
+    let mut jobs = crate::jobs::start(vault);
+    let (_, url) = stage.opened().await;
+    // Every part of every object loses a bit.
+    let mut folders = vec![stage.house.dir.path().join("objects/media")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() {
+                folders.push(entry);
+            } else {
+                let mut content = std::fs::read(&entry).unwrap();
+                let at = content.len() / 2;
+                content[at] ^= 1;
+                std::fs::write(entry, content).unwrap();
+            }
+        }
+    }
+    let refused = stage.send(Some("analyst"), "GET", &url, Some("bytes=65536-131071")).await;
+    assert_eq!(refused.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(serde_json::from_slice::<Value>(&bytes(refused).await).unwrap()["code"], "integrity_failure");
+    let mut found = false;
+    for _ in 0..100 {
+        let reported = |entry: &Entry<'_>| {
+            entry.kind() == Kind::FindingReported
+                && entry.data("finding").and_then(|v| v.as_str()) == Some("object-not-authentic")
+        };
+        let page = vault.ledger().unwrap().page(0, 1, reported, |_| false).await.unwrap();
+        found = !page.views.is_empty();
+        if found {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(found, "no finding in the log");
+    vault.stopping.cancel();
+    vault.closing.cancel();
+    while jobs.join_next().await.is_some() {}
+}
