@@ -1,10 +1,4 @@
 //! Decisions, and the evidence they leave: an [`Authorized`] act that only these checks can make.
-//!
-//! ```compile_fail
-//! // Its fields are private: nobody else makes one.
-//! use vault_core::access::decision::{Authorized, Play};
-//! let forged = Authorized::<Play> { person: todo!(), detail: todo!() };
-//! ```
 
 use core::time::Duration;
 
@@ -169,9 +163,9 @@ pub fn permit(caller: &Caller, action: Action, place: Place) -> Result<&Binding,
 
 /// Whether `caller` may do `action` on a named thing at `place`; it looks absent to whoever may not see it.
 pub fn permit_on(caller: &Caller, action: Action, place: Place) -> Result<&Binding, Denial> {
-    caller.holds(action, place).ok_or_else(|| match caller.holds(action.visible_by(), place) {
-        Some(_) => Denial::Forbidden,
-        None => Denial::Absent,
+    caller.holds(action, place).ok_or_else(|| {
+        let seen = !action.conceals() || caller.holds(action.visible_by(), place).is_some();
+        if seen { Denial::Forbidden } else { Denial::Absent }
     })
 }
 

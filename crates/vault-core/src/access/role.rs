@@ -191,6 +191,13 @@ actions! {
 }
 
 impl Action {
+    /// Whether that a thing exists is told only to those who may see it. The log's tiles and the root have addresses that
+    /// anyone can compute: there is nothing to conceal.
+    #[must_use]
+    pub const fn conceals(self) -> bool {
+        !matches!(self, Self::AuditRead | Self::RootRead | Self::RootRotate)
+    }
+
     /// The action whose permission makes the thing visible that this one acts on: without it the
     /// thing looks absent, with it a refusal says forbidden.
     #[must_use]

@@ -73,7 +73,8 @@ async fn admit(guard: &Guard, parts: &Parts) -> Result<Arc<Caller>, Failure> {
 
 /// What the caller learns: a thing they may not see looks absent; that a list or a way to create exists is public.
 fn refusal(caller: &Caller, action: Action, names_a_thing: bool) -> Denial {
-    if names_a_thing && !caller.may_somewhere(action.visible_by()) { Denial::Absent } else { Denial::Forbidden }
+    let unseen = action.conceals() && !caller.may_somewhere(action.visible_by());
+    if names_a_thing && unseen { Denial::Absent } else { Denial::Forbidden }
 }
 
 /// The credentials of exactly one `Authorization: Bearer` (RFC 6750 §2.1; the scheme in any case, RFC 9110 §11.1).

@@ -190,6 +190,7 @@ fn what_a_caller_may_not_see_looks_absent() {
     assert_eq!(permit_on(&analyst, Action::KeyRotate, there).unwrap_err(), Denial::Absent);
     assert_eq!(permit_on(&caller(1, &[Role::Uploader]), Action::KeyRotate, here).unwrap_err(), Denial::Absent);
     assert_eq!(permit(&analyst, Action::PersonAdd, Place::Vault).unwrap_err(), Denial::Forbidden);
+    assert_eq!(permit_on(&analyst, Action::AuditRead, Place::Vault).unwrap_err(), Denial::Forbidden);
 }
 
 #[test]
