@@ -13,3 +13,18 @@ pub fn run(shell: clap_complete::Shell) -> Report {
     let script = String::from_utf8_lossy(&script).into_owned();
     Report::new(&json!({ "shell": shell.to_string(), "script": script }), script.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum;
+
+    use super::*;
+
+    #[test]
+    fn every_shell_gets_a_script_that_knows_the_commands() {
+        for shell in clap_complete::Shell::value_variants() {
+            let script = run(*shell).text;
+            assert!(script.contains("upload") && script.contains("access"), "{shell}");
+        }
+    }
+}
