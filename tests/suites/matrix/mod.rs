@@ -12,7 +12,7 @@ use golden::{Row, rows};
 use stage::Stage;
 
 /// Methods that OpenAPI knows and the vault uses.
-const METHODS: [&str; 6] = ["get", "head", "post", "put", "patch", "delete"];
+const METHODS: [&str; 7] = ["get", "head", "options", "post", "put", "patch", "delete"];
 
 #[test]
 fn p5_every_route_answers_each_role_as_the_golden_matrix_says() {

@@ -110,6 +110,8 @@ impl<'a> Stage<'a> {
                 let headers = [("upload-length", "10"), ("upload-metadata", "filetype YXVkaW8vd2VibQ==")];
                 tus(&headers, b"", &format!("/v1/collections/{collection}/uploads"))
             }
+            ("OPTIONS", "/v1/collections/{}/uploads") => plain(path.replace("{}", collection)),
+            ("OPTIONS", "/v1/uploads/{}") => plain(self.upload.clone()),
             ("HEAD" | "DELETE", "/v1/uploads/{}") => tus(&[], b"", &self.upload), // complete: cannot be terminated
             ("PATCH", "/v1/uploads/{}") => {
                 let headers = [("upload-offset", "0"), ("content-type", "application/offset+octet-stream")];
