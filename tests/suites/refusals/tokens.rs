@@ -50,8 +50,8 @@ fn a_disabled_person_has_no_token() {
 }
 
 #[test]
-fn a_token_row_put_into_the_database_by_hand_gives_no_role() {
-    let vault = Vault::start();
+fn a_role_put_into_the_database_by_hand_is_no_role() {
+    let mut vault = Vault::start();
     // An auditor's person gets an approver's role by SQL: the log knows nothing of it.
     let person = vault.person("auditor").get("/v1/me").expect(200).json()["person"]["id"].clone();
     let person = person.as_str().expect("an id");
@@ -59,11 +59,13 @@ fn a_token_row_put_into_the_database_by_hand_gives_no_role() {
     database::execute(
         &vault,
         &format!(
-            "INSERT INTO role_bindings (id, person_id, role, collection_id, state, proposed_by, confirmed_by, created_at)
-             SELECT '{binding}', '{person}', 'administrator', NULL, 'active', proposed_by, confirmed_by, created_at
-             FROM role_bindings LIMIT 1"
+            "INSERT INTO role_bindings (id, person_id, role, state, proposed_by, proposed_at, confirmed_by, active_at)
+             SELECT '{binding}', '{person}', role, state, proposed_by, proposed_at, confirmed_by, active_at
+             FROM role_bindings WHERE role = 'administrator' LIMIT 1"
         ),
     );
+    // Nothing remembered from before: the row is read as it stands.
+    vault.crash();
     let body = json!({"name": "Mallory", "kind": "human"});
     let answer = vault.person("auditor").post("/v1/people", &body);
     assert_eq!(answer.status, 403, "a role put into the database by hand acts: {answer}");

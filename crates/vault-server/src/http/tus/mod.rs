@@ -298,7 +298,12 @@ fn expires(response: &mut Response, at: Timestamp) {
 /// What every answer of these routes carries, failures too.
 fn finish(outcome: Result<Response, Failure>) -> Response {
     let mut response = outcome.unwrap_or_else(IntoResponse::into_response);
+    let unknown_version = response.status() == StatusCode::PRECONDITION_FAILED;
     let to = response.headers_mut();
+    if unknown_version {
+        // The specification asks for it: which version would have been understood.
+        to.insert(TUS_VERSIONS, HeaderValue::from_static(TUS_VERSION));
+    }
     to.insert(headers::TUS_RESUMABLE, HeaderValue::from_static(TUS_VERSION));
     to.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     to.insert(
