@@ -155,13 +155,25 @@ fn p6_a_disabled_person_plays_no_more() {
 }
 
 #[test]
-fn what_a_suspended_collection_holds_can_still_be_played() {
+fn p6_a_suspended_collection_plays_nothing_until_it_opens_again() {
     let vault = Vault::start();
     let record = voices(&vault, 1).remove(0);
-    let path = format!("/v1/collections/{}/suspend", vault.dev.collection);
-    let _suspended = vault.person("administrator").post(&path, &json!({"reason": "Review"})).expect(200);
     let session = access::granted(&vault, &record);
-    assert!(access::play(&vault, &session) == media("chromium-voice.webm"));
+    let analyst = vault.person("analyst");
+    let plays = || analyst.send("GET", &session.playback_url, &[("range", "bytes=0-9")], &[]).status == 206;
+    assert!(plays());
+    let path = format!("/v1/collections/{}/suspend", vault.dev.collection);
+    let _suspended = vault.person("approver").post(&path, &json!({"reason": "Review"})).expect(200);
+    let since = Instant::now();
+    while plays() {
+        assert!(since.elapsed() < BITE, "a suspended collection still plays");
+    }
+    // Asking and deciding go on; playing does not.
+    let request = granted(&vault, &json!({"record_id": record}));
+    open(&vault, &request, &record).refused(409, "collection_state");
     let reopened = vault.person("administrator").post(&path.replace("suspend", "open"), &json!({})).expect(200);
     assert_eq!(reopened.text("state"), "open");
+    let session = access::granted(&vault, &record);
+    assert!(access::play(&vault, &session) == media("chromium-voice.webm"));
+    let _log = cli::verify_log(&vault).expect(0);
 }

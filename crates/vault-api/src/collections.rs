@@ -36,7 +36,7 @@ pub enum CollectionState {
     Draft,
     /// Takes recordings.
     Open,
-    /// Takes none for now; what it holds can still be played.
+    /// Takes none for now, and nothing that it holds can be played.
     Suspended,
     /// Takes none any more.
     Closed,

@@ -23,7 +23,8 @@ fn refused(vault: &Vault, what: &str, filetype: &str, bytes: &[u8]) {
     let code = answer.code();
     assert!(code.starts_with("content_"), "{what}: {answer}");
     assert_eq!(upload.head(vault).status, 410, "{what}: HEAD on a refused upload");
-    let again = upload.patch(vault, 0, bytes);
+    // One byte: the server does not read a body that it refuses, and hangs up under a long one.
+    let again = upload.patch(vault, 0, &bytes[..1]);
     assert_eq!(again.status, 410, "{what}: {again}");
     assert_eq!(records(vault), before.0, "{what} became a record");
     has_entries(vault, "upload.rejected", before.1 + 1);

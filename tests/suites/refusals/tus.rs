@@ -28,7 +28,7 @@ fn an_upload_is_written_where_it_stands_and_nowhere_else() {
     let recording = media("chromium-voice.webm");
     let upload = begun(&vault, recording.len());
     let _first = upload.patch(&vault, 0, &recording[..1000]).expect(204);
-    for offset in [0, 1, 999, 1001, recording.len() as u64, i64::MAX as u64] {
+    for offset in [0, 1, 999, 1001, recording.len() as u64, 1 << 50] {
         upload.patch(&vault, offset, &recording[1000..2000]).refused(409, "upload_offset_conflict");
         assert_eq!(upload.offset(&vault), 1000);
     }

@@ -42,7 +42,7 @@ pub enum CollectionsCommand {
         /// The collection's name
         collection: String,
     },
-    /// Let it take no recordings for now
+    /// Let it take no recordings, and play none, for now; it bites at once
     Suspend {
         /// The collection's name
         collection: String,
