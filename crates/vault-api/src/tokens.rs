@@ -3,6 +3,7 @@
 //! | call | who | does |
 //! | --- | --- | --- |
 //! | `POST /v1/tokens` [`NewToken`] | administrator | → 201 [`IssuedToken`], the only time the token is shown |
+//! | `POST /v1/tokens/{id}/confirm` | another administrator | → 200 [`Token`], which from then on carries all its holder's roles |
 //! | `GET /v1/tokens` | administrator, auditor | → page of [`Token`] |
 //! | `DELETE /v1/tokens/{id}` | administrator, or whom it stands for | → 200 [`Restricted`](crate::access::Restricted) |
 
@@ -54,6 +55,12 @@ pub struct Token {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "demo")]
     pub collection: Option<String>,
+    /// Who issued it; absent for those made with the vault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued_by: Option<PersonRef>,
+    /// The administrator who confirmed it. Until then it carries only the roles that one administrator may give.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed_by: Option<PersonRef>,
     /// When it was issued.
     #[schema(format = "date-time")]
     pub created_at: String,

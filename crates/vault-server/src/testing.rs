@@ -157,7 +157,16 @@ impl House {
         person["id"].as_str().unwrap().parse().unwrap()
     }
 
-    /// Issues a token for a day.
+    /// Issues a token for a day and has it confirmed.
+    pub async fn issue_confirmed(&self, person: PersonId) -> (String, String) {
+        let (id, secret) = self.issue(person).await;
+        let path = format!("/v1/tokens/{id}/confirm");
+        let (status, token) = self.ask("administrator-2", "POST", &path, Value::Null).await;
+        assert_eq!(status, StatusCode::OK, "{token}");
+        (id, secret)
+    }
+
+    /// Issues a token for a day: one administrator's act.
     pub async fn issue(&self, person: PersonId) -> (String, String) {
         let ends = self.clock.now().plus(Duration::from_hours(24)).to_string();
         let body = json!({"person_id": person.to_string(), "label": "test", "expires_at": ends});

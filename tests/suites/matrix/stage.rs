@@ -105,6 +105,12 @@ impl<'a> Stage<'a> {
                 let ended = "2020-01-01T00:00:00Z";
                 json(path.to_owned(), json!({"person_id": self.machine, "label": "x", "expires_at": ended}))
             }
+            ("POST", "/v1/tokens/{}/confirm") => {
+                // Made with the vault: there is nothing to confirm.
+                let mine = self.vault.person("administrator").get("/v1/me").expect(200).json();
+                let mine = mine["token"]["id"].as_str().expect("an identifier");
+                json(format!("/v1/tokens/{mine}/confirm"), json!({}))
+            }
             ("POST", "/v1/collections/{}/uploads") => {
                 // No consent.
                 let headers = [("upload-length", "10"), ("upload-metadata", "filetype YXVkaW8vd2VibQ==")];

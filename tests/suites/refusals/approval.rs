@@ -50,7 +50,10 @@ fn a_second_token_of_the_same_person_is_not_a_second_person() {
     }
     let token = |label: &str| {
         let body = json!({"person_id": both, "label": label, "expires_at": "2027-01-01T00:00:00Z"});
-        Caller::new(&vault.dev.url, Some(&one.post("/v1/tokens", &body).expect(201).text("secret")))
+        let issued = one.post("/v1/tokens", &body).expect(201).json();
+        let id = issued["token"]["id"].as_str().expect("an identifier");
+        let _confirmed = two.post(&format!("/v1/tokens/{id}/confirm"), &json!({})).expect(200);
+        Caller::new(&vault.dev.url, issued["secret"].as_str())
     };
     let (first, second) = (token("desk"), token("phone"));
     let body = json!({"record_id": record, "purpose": access::PURPOSE, "reason": "Hear it", "case_number": "C-1"});

@@ -1,4 +1,4 @@
-//! `tokens issue|list|revoke`. A fresh token goes into a file, never onto the screen.
+//! `tokens issue|confirm|list|revoke`. A fresh token goes into a file, never onto the screen.
 
 use std::path::PathBuf;
 
@@ -28,6 +28,11 @@ pub enum TokensCommand {
         person: Option<String>,
         #[command(flatten)]
         most: Most,
+    },
+    /// Confirm a token that another administrator issued: it then carries all its holder's roles
+    Confirm {
+        /// The token's identifier, as `list` shows it
+        token: String,
     },
     /// Revoke a token; it bites at once
     Revoke {
@@ -78,6 +83,11 @@ pub fn run(context: &Context<'_>, command: &TokensCommand) -> Result<Report, Fai
                 ]);
             }
             Ok(Report::new(&page, table.render()))
+        }
+        TokensCommand::Confirm { token } => {
+            let path = format!("/v1/tokens/{}/confirm", segment(token)?);
+            let confirmed: Token = client.post(&path, &json!({}))?;
+            Ok(Report::new(&confirmed, format!("token {token} is confirmed")))
         }
         TokensCommand::Revoke { token } => {
             let path = format!("/v1/tokens/{}", segment(token)?);

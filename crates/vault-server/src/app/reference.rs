@@ -28,6 +28,12 @@ pub fn token(id: TokenId) -> String {
     format!("token:{id}")
 }
 
+/// `token.confirmed` of a token.
+#[must_use]
+pub fn token_confirmed(id: TokenId) -> String {
+    format!("token-confirmed:{id}")
+}
+
 /// `token.revoked` of a token.
 #[must_use]
 pub fn token_revoked(id: TokenId) -> String {

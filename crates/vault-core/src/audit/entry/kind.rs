@@ -76,6 +76,8 @@ kinds! {
     RoleRevoked = "role.revoked";
     /// A bearer token was issued.
     TokenIssued = "token.issued";
+    /// A second administrator confirmed a token: from now on it carries every role of its holder.
+    TokenConfirmed = "token.confirmed";
     /// A bearer token was revoked.
     TokenRevoked = "token.revoked";
     /// A token's first use in an hour.

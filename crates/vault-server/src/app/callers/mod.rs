@@ -131,13 +131,12 @@ async fn resolve(vault: &Vault, hash: &[u8; 32], now: Timestamp) -> Result<Calle
 
     let subject = Subject::new().person(row.person).token(row.id);
     vault.restrictions.check(&subject)?;
-    if !proof::token_stands(vault, &row, hash, now).await? {
-        return Err(unauthenticated());
-    }
-    let held = proof::proven(vault, &bindings, now).await?;
+    let terms = proof::token(vault, &row, hash, now).await?.ok_or_else(unauthenticated)?;
+    let mut held = proof::proven(vault, &bindings, now).await?;
+    held.retain(|binding| terms.carries(binding.role()));
     let subject = held.iter().fold(subject, |subject, binding| subject.binding(binding.id()));
     Ok(Caller {
-        held: caller::Caller::new(row.person, held, row.narrowing),
+        held: caller::Caller::new(terms.person, held, terms.narrowing),
         kind: person.kind,
         token: row.id,
         token_ends: row.expires_at,

@@ -2,7 +2,7 @@
 
 use vault_core::access::binding::Binding;
 use vault_core::access::role::Role;
-use vault_core::audit::entry::{PersonDisabled, RoleGranted, RoleRevoked, TokenIssued, TokenRevoked};
+use vault_core::audit::entry::{PersonDisabled, RoleGranted, RoleRevoked, TokenConfirmed, TokenIssued, TokenRevoked};
 use vault_core::ids::{CollectionId, PersonId};
 use vault_core::time::Timestamp;
 
@@ -14,36 +14,51 @@ use crate::app::restrict::{Refusal, Subject};
 use crate::state::Vault;
 use crate::store::people::{BindingRow, TokenRow};
 
-/// Whether the log has this token, as the row tells it, and does not take it back.
-pub(super) async fn token_stands(
+/// The token as the log tells it, if the row tells the same and the log does not take it back.
+pub(super) async fn token(
     vault: &Vault,
     row: &TokenRow,
     hash: &[u8; 32],
     now: Timestamp,
-) -> Result<bool, Failure> {
+) -> Result<Option<TokenTerms>, Failure> {
     let Some(terms) = token_terms(vault, row).await? else {
-        tracing::warn!(token = %row.id, "a token without its log entry was refused");
-        return Ok(false);
+        tracing::warn!(token = %row.id, "a token whose row the log does not prove was refused");
+        return Ok(None);
     };
-    if terms != TokenTerms::of(row) || terms.sha256 != hex::encode(hash) || now >= terms.expires_at {
-        tracing::warn!(token = %row.id, "a token whose row differs from its log entry was refused");
-        return Ok(false);
+    if terms.sha256 != hex::encode(hash) || now >= terms.expires_at {
+        return Ok(None);
     }
     let revoked = vault.ledger()?.find::<TokenRevoked>(&reference::token_revoked(row.id)).await?.is_some();
     let disabled = vault.ledger()?.find::<PersonDisabled>(&reference::person_disabled(row.person)).await?.is_some();
-    Ok(!revoked && !disabled)
+    Ok((!revoked && !disabled).then_some(terms))
 }
 
+/// What was issued, and by whom it was confirmed, as far as row and log agree.
 async fn token_terms(vault: &Vault, row: &TokenRow) -> Result<Option<TokenTerms>, Failure> {
-    if let Some(terms) = vault.callers.token(row.id) {
-        return Ok(Some(terms));
+    let issued = TokenTerms::of(row);
+    let kept = vault.callers.token(row.id);
+    if let Some(kept) = &kept
+        && kept.confirmed_by == row.confirmed_by
+    {
+        return Ok(kept.agrees_with(&issued).then(|| kept.clone()));
     }
-    let found = vault.ledger()?.find::<TokenIssued>(&reference::token(row.id)).await?;
-    let terms = found.as_ref().and_then(TokenTerms::from_evidence).filter(|terms| terms.token == row.id);
-    if let Some(terms) = &terms {
-        vault.callers.keep_token(terms.clone());
+    if kept.is_none() {
+        let found = vault.ledger()?.find::<TokenIssued>(&reference::token(row.id)).await?;
+        if found.as_ref().and_then(TokenTerms::from_evidence).as_ref() != Some(&issued) {
+            return Ok(None);
+        }
     }
-    Ok(terms)
+    let mut terms = issued;
+    if row.confirmed_by.is_some() {
+        let found = vault.ledger()?.find::<TokenConfirmed>(&reference::token_confirmed(row.id)).await?;
+        let confirmed = found.as_ref().and_then(TokenTerms::from_evidence);
+        // A confirmation that the log does not have confirms nothing; the token keeps what it had.
+        if let Some(confirmed) = confirmed.filter(|c| c.agrees_with(&terms) && c.confirmed_by == row.confirmed_by) {
+            terms = confirmed;
+        }
+    }
+    vault.callers.keep_token(terms.clone());
+    Ok(Some(terms))
 }
 
 /// Those of `rows` that the log proves to be in force at `now`.

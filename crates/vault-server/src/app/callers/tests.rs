@@ -88,6 +88,8 @@ async fn p5_a_token_written_into_the_database_by_hand_opens_nothing() {
         hash: forged.hash(),
         label: "forged".into(),
         narrowing: vault_core::access::person::Narrowing::default(),
+        issued_by: None,
+        confirmed_by: None,
         created_at: house.clock.now(),
         expires_at: house.clock.now().plus(core::time::Duration::from_hours(1)),
         revoked_at: None,
@@ -166,6 +168,8 @@ async fn a_narrowed_token_does_less_than_its_person() {
     assert_eq!(get(&house, issued["secret"].as_str(), PEOPLE).await.0, StatusCode::FORBIDDEN);
     body["roles"] = serde_json::json!(["administrator"]);
     let (_, issued) = house.ask("administrator", "POST", "/v1/tokens", body).await;
+    let path = format!("/v1/tokens/{}/confirm", issued["token"]["id"].as_str().unwrap());
+    assert_eq!(house.ask("administrator-2", "POST", &path, Value::Null).await.0, StatusCode::OK);
     assert_eq!(get(&house, issued["secret"].as_str(), PEOPLE).await.0, StatusCode::OK);
     house.by_hand("UPDATE tokens SET roles = NULL").await;
     assert_eq!(get(&house, issued["secret"].as_str(), PEOPLE).await.0, StatusCode::UNAUTHORIZED);
@@ -240,4 +244,56 @@ async fn a_refusal_by_role_is_in_the_log_once() {
         assert_eq!(house.ask("analyst", "GET", PEOPLE, Value::Null).await.0, StatusCode::FORBIDDEN);
     }
     assert_eq!(house.vault.store.number(entries).await, before + 1);
+}
+
+#[tokio::test]
+async fn p5_a_token_that_one_administrator_handed_out_does_nothing_that_takes_two() {
+    let house = House::new().await;
+    let roles = async |house: &House, token: &str| {
+        let me = get(house, Some(token), ME).await.1;
+        me["roles"].as_array().unwrap().iter().map(|r| r["role"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    // For who holds the role already, and for who gets it later.
+    let (id, of_approver) = house.issue(house.id("approver")).await;
+    assert_eq!(roles(&house, &of_approver).await, Vec::<String>::new());
+    let newcomer = house.enter("Newcomer", "human").await;
+    let (_, early) = house.issue(newcomer).await;
+    house.give(newcomer, "analyst").await;
+    assert_eq!(
+        house
+            .ask(
+                "administrator",
+                "POST",
+                "/v1/role-bindings",
+                serde_json::json!({
+        "person_id": newcomer.to_string(), "role": "auditor", "reason": "needed"})
+            )
+            .await
+            .0,
+        StatusCode::CREATED
+    );
+    assert_eq!(roles(&house, &early).await, ["auditor"]);
+
+    let path = format!("/v1/tokens/{id}/confirm");
+    assert_eq!(house.ask("administrator", "POST", &path, Value::Null).await.1["code"], "self_approval");
+    assert_eq!(house.ask("auditor", "POST", &path, Value::Null).await.0, StatusCode::FORBIDDEN);
+    assert_eq!(house.ask("approver", "POST", &path, Value::Null).await.0, StatusCode::NOT_FOUND);
+    // A confirmation written by hand confirms nothing.
+    house
+        .by_hand(
+            "UPDATE tokens SET confirmed_by = (SELECT id FROM persons WHERE name = 'administrator-2') \
+                  WHERE issued_by IS NOT NULL",
+        )
+        .await;
+    assert_eq!(roles(&house, &of_approver).await, Vec::<String>::new());
+    house.by_hand("UPDATE tokens SET confirmed_by = NULL").await;
+    let (status, token) = house.ask("administrator-2", "POST", &path, Value::Null).await;
+    assert_eq!((status, token["confirmed_by"]["name"].as_str()), (StatusCode::OK, Some("administrator-2")));
+    assert_eq!(roles(&house, &of_approver).await, ["approver"]);
+    assert_eq!(house.ask("administrator-2", "POST", &path, Value::Null).await.1["code"], "request_decided");
+    // Another issuer written into the row by hand: the log knows who it was.
+    house.by_hand("UPDATE tokens SET issued_by = NULL").await;
+    let house = house.restarted().await;
+    assert_eq!(get(&house, Some(&of_approver), ME).await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(get(&house, Some(&early), ME).await.0, StatusCode::UNAUTHORIZED);
 }

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use vault_api::names::TOKEN_PREFIX;
 use vault_core::access::person::Narrowing;
-use vault_core::audit::entry::TokenIssued;
+use vault_core::access::role::Role;
+use vault_core::audit::entry::EntryKind;
 use vault_core::audit::evidence::Recorded;
 use vault_core::audit::slot::SlotName;
 use vault_core::ids::{PersonId, TokenId};
@@ -88,19 +89,44 @@ pub struct TokenTerms {
     pub narrowing: Narrowing,
     /// When it ends.
     pub expires_at: Timestamp,
+    /// Who issued it; `None` for the first tokens, made with the vault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued_by: Option<PersonId>,
+    /// The second administrator who confirmed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed_by: Option<PersonId>,
 }
 
 impl TokenTerms {
-    /// What the row says.
+    /// Whether the token carries `role`. Whoever hands a token out could keep it and act as its holder: so a token
+    /// that one administrator issued carries only the roles that one administrator may give.
+    #[must_use]
+    pub fn carries(&self, role: Role) -> bool {
+        match (self.issued_by, self.confirmed_by) {
+            (None, _) => true,
+            (Some(one), Some(two)) if one != two => true,
+            (Some(_), _) => !role.needs_second_person(),
+        }
+    }
+
+    /// What the row says was issued.
     #[must_use]
     pub fn of(row: &TokenRow) -> Self {
         Self {
+            issued_by: row.issued_by,
+            confirmed_by: None,
             token: row.id,
             person: row.person,
             sha256: hex::encode(row.hash),
             narrowing: row.narrowing.clone(),
             expires_at: row.expires_at,
         }
+    }
+
+    /// Whether both tell of the same token, confirmed or not.
+    #[must_use]
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        Self { confirmed_by: None, ..self.clone() } == Self { confirmed_by: None, ..other.clone() }
     }
 
     /// The value of the entry's slot.
@@ -110,9 +136,9 @@ impl TokenTerms {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Reads them back out of the entry.
+    /// Reads them back out of the entry, of `token.issued` or `token.confirmed`.
     #[must_use]
-    pub fn from_evidence(evidence: &Recorded<TokenIssued>) -> Option<Self> {
+    pub fn from_evidence<E: EntryKind>(evidence: &Recorded<E>) -> Option<Self> {
         serde_json::from_str(evidence.slot(SlotName::Token)?).ok()
     }
 }

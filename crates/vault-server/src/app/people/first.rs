@@ -139,6 +139,8 @@ async fn token(
         hash: secret.hash(),
         label: "first".to_owned(),
         narrowing: Narrowing::default(),
+        issued_by: None,
+        confirmed_by: None,
         created_at: person.created_at,
         expires_at,
         revoked_at: None,

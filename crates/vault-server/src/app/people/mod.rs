@@ -3,6 +3,7 @@
 //! | act | rule beside the role |
 //! | --- | --- |
 //! | give a role that plays, approves, holds keys or gives roles | two administrators, neither of them the receiver |
+//! | act by a token as somebody with such a role | two administrators handed it out: one issued it, another confirmed it |
 //! | hold roles | those of `docs/roles.md` that exclude each other are not held together |
 //! | take a role, disable a person | at least two administrators remain |
 //!
@@ -28,7 +29,7 @@ pub use crate::store::people::{BindingFilter, BindingRow, BindingState, BindingV
 pub use first::{First, enter_first};
 pub use persons::{Me, add, disable, get, list, me};
 pub use roles::{Proposal, confirm, list as list_roles, propose, revoke};
-pub use tokens::{NewToken, issue, list as list_tokens, revoke as revoke_token};
+pub use tokens::{NewToken, confirm as confirm_token, issue, list as list_tokens, revoke as revoke_token};
 
 use super::error::Failure;
 use crate::app::callers;

@@ -30,7 +30,7 @@ fn code(answer: &(StatusCode, Value)) -> &str {
 async fn p5_a_role_that_plays_takes_two_administrators_and_neither_receives_it() {
     let house = House::new().await;
     let newcomer = house.enter("Newcomer", "human").await;
-    let (_, token) = house.issue(newcomer).await;
+    let (_, token) = house.issue_confirmed(newcomer).await;
     let body = json!({"person_id": newcomer.to_string(), "role": "analyst", "reason": "Joins the service team"});
     let (status, proposed) = propose(&house, "administrator", body.clone()).await;
     assert_eq!((status, proposed["state"].as_str()), (StatusCode::CREATED, Some("proposed")));
@@ -40,7 +40,7 @@ async fn p5_a_role_that_plays_takes_two_administrators_and_neither_receives_it()
     let me = house.ask_with(Some(&token), "GET", "/v1/me", Value::Null).await.1;
     assert_eq!(me["roles"], json!([]));
     assert_eq!(code(&confirm(&house, "administrator", &proposed).await), "self_approval");
-    let (_, second) = house.issue(house.id("administrator")).await;
+    let (_, second) = house.issue_confirmed(house.id("administrator")).await;
     let path = format!("{ROLES}/{}/confirm", proposed["id"].as_str().unwrap());
     assert_eq!(code(&house.ask_with(Some(&second), "POST", &path, Value::Null).await), "self_approval");
     assert_eq!(confirm(&house, "approver", &proposed).await.0, StatusCode::NOT_FOUND);
@@ -108,7 +108,7 @@ async fn a_proposal_lapses_and_falls_with_its_proposer() {
     let house = House::new().await;
     let third = house.enter("Third", "human").await;
     house.give(third, "administrator").await;
-    let (_, token) = house.issue(third).await;
+    let (_, token) = house.issue_confirmed(third).await;
     let newcomer = house.enter("Newcomer", "human").await.to_string();
     let body = json!({"person_id": newcomer, "role": "approver", "reason": "needed"});
     let (_, of_third) = house.ask_with(Some(&token), "POST", ROLES, body).await;

@@ -5,7 +5,7 @@ use core::time::Duration;
 use vault_api::code::Code;
 use vault_core::access::person::{Narrowing, Place};
 use vault_core::access::role::{Action, Role};
-use vault_core::audit::entry::{TokenIssued, TokenRevoked};
+use vault_core::audit::entry::{TokenConfirmed, TokenIssued, TokenRevoked};
 use vault_core::audit::slot::{OpeningUnder, SlotName};
 use vault_core::ids::{CollectionName, PersonId, TokenId};
 use vault_core::time::Timestamp;
@@ -37,7 +37,8 @@ pub struct NewToken {
     pub expires_at: Timestamp,
 }
 
-/// Issues a token. The text is returned this once and kept nowhere.
+/// Issues a token. The text is returned this once and kept nowhere. Until another administrator confirms it, it carries
+/// only the roles that one administrator may give ([`TokenTerms::carries`]).
 pub async fn issue(vault: &Vault, caller: &Caller, new: NewToken) -> Result<(TokenView, TokenText), Failure> {
     caller.permit(Action::TokenIssue, Place::Vault)?;
     let now = vault.clock.now();
@@ -67,6 +68,8 @@ pub async fn issue(vault: &Vault, caller: &Caller, new: NewToken) -> Result<(Tok
         hash: secret.hash(),
         label,
         narrowing: Narrowing { roles: new.roles, collection },
+        issued_by: Some(caller.person()),
+        confirmed_by: None,
         created_at: now,
         expires_at: new.expires_at,
         revoked_at: None,
@@ -86,6 +89,44 @@ pub async fn issue(vault: &Vault, caller: &Caller, new: NewToken) -> Result<(Tok
     let mut reader = vault.store.read().await?;
     let view = TokenView::get(reader.conn(), row.id).await?.ok_or(Code::NotFound)?;
     Ok((view, secret))
+}
+
+/// Confirms a token that another administrator issued: from now on it carries all their roles. What is
+/// confirmed is what the log says was issued.
+pub async fn confirm(vault: &Vault, caller: &Caller, id: TokenId) -> Result<TokenView, Failure> {
+    caller.permit_on(Action::RoleConfirm, Place::Vault)?;
+    let now = vault.clock.now();
+    let mut reader = vault.store.read().await?;
+    let row = TokenRow::get(reader.conn(), id).await?.ok_or(Code::NotFound)?;
+    drop(reader);
+    let open = row.confirmed_by.is_none() && row.revoked_at.is_none() && now < row.expires_at;
+    let issuer = row.issued_by.filter(|_| open).ok_or(Code::RequestDecided)?;
+    if caller.person() == issuer {
+        return Err(Code::SelfApproval.into());
+    }
+    let (ledger, issued) = (vault.ledger()?, TokenTerms::of(&row));
+    let found = ledger.find::<TokenIssued>(&reference::token(id)).await?;
+    if found.as_ref().and_then(TokenTerms::from_evidence).as_ref() != Some(&issued) {
+        return Err(Code::NotInLog.into());
+    }
+    let terms = TokenTerms { confirmed_by: Some(caller.person()), ..issued };
+    let pen = StaffPen::of(vault, None).await?;
+    let draft = pen
+        .draft::<TokenConfirmed>(now, Some(caller.person()))
+        .slot(SlotName::Person, row.person.to_string(), OpeningUnder::Staff)
+        .slot(SlotName::Token, terms.to_slot(), OpeningUnder::Staff);
+    let entry = pen.prepare(draft)?;
+
+    let mut tx = vault.store.begin("confirm_token").await?;
+    if !TokenRow::confirm(tx.conn(), id, caller.person()).await? {
+        return Err(Code::RequestDecided.into());
+    }
+    let ticket = ledger.enqueue(&mut tx, entry, Some(reference::token_confirmed(id))).await?;
+    tx.commit().await?;
+    ledger.settle(ticket).await?;
+    vault.callers.forget();
+    let mut reader = vault.store.read().await?;
+    Ok(TokenView::get(reader.conn(), id).await?.ok_or(Code::NotFound)?)
 }
 
 /// At most `limit` tokens behind `after`, of `person` where one is given.

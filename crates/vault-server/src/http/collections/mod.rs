@@ -34,7 +34,7 @@ pub(super) fn routes(vault: &Arc<Vault>) -> Routes {
 }
 
 /// Sets up a collection as a draft, with keys of its own. It takes recordings once it is opened.
-#[utoipa::path(post, path = "/v1/collections", tag = "collections", security(("bearer" = [])),
+#[utoipa::path(post, path = "/v1/collections", tag = "collections", operation_id = "create_collection", security(("bearer" = [])),
     request_body = NewCollection,
     responses((status = 201, body = Collection), (status = 400, body = Problem), (status = 401, body = Problem),
         (status = 403, body = Problem), (status = 409, body = Problem, description = "The name is, or was, in use"),
@@ -50,7 +50,7 @@ async fn create(
 }
 
 /// The collections that the caller has a role in, in the order in which they were set up.
-#[utoipa::path(get, path = "/v1/collections", tag = "collections", security(("bearer" = [])), params(PageQuery),
+#[utoipa::path(get, path = "/v1/collections", tag = "collections", operation_id = "list_collections", security(("bearer" = [])), params(PageQuery),
     responses((status = 200, body = Page<Collection>), (status = 400, body = Problem), (status = 401, body = Problem),
         (status = 403, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem)))]
 async fn list(
@@ -64,7 +64,7 @@ async fn list(
 }
 
 /// One collection, with what is missing before it may take recordings.
-#[utoipa::path(get, path = "/v1/collections/{collection}", tag = "collections", security(("bearer" = [])),
+#[utoipa::path(get, path = "/v1/collections/{collection}", tag = "collections", operation_id = "show_collection", security(("bearer" = [])),
     params(("collection" = String, Path, description = "The collection's name")),
     responses((status = 200, body = Collection), (status = 401, body = Problem), (status = 404, body = Problem),
         (status = 503, body = Problem)))]
@@ -77,7 +77,7 @@ async fn show(
 }
 
 /// Lets a collection take recordings. Refused while a countermeasure of its risk tier is missing; `missing` names them.
-#[utoipa::path(post, path = "/v1/collections/{collection}/open", tag = "collections", security(("bearer" = [])),
+#[utoipa::path(post, path = "/v1/collections/{collection}/open", tag = "collections", operation_id = "open_collection", security(("bearer" = [])),
     params(("collection" = String, Path, description = "The collection's name")),
     responses((status = 200, body = Collection), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 404, body = Problem), (status = 409, body = Problem, description = "Something is missing, or it is open or closed"),
@@ -91,7 +91,7 @@ async fn open(
 }
 
 /// Stops a collection at once, even while the log cannot be written.
-#[utoipa::path(post, path = "/v1/collections/{collection}/suspend", tag = "collections", security(("bearer" = [])),
+#[utoipa::path(post, path = "/v1/collections/{collection}/suspend", tag = "collections", operation_id = "suspend_collection", security(("bearer" = [])),
     params(("collection" = String, Path, description = "The collection's name")), request_body = Reason,
     responses((status = 200, body = Collection), (status = 202, body = Collection, description = "In force, not journalled yet"),
         (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
@@ -109,7 +109,7 @@ async fn suspend(
 }
 
 /// The notice that data subjects are shown. `sha256` is that of the text's exact bytes; consents name it.
-#[utoipa::path(get, path = "/v1/collections/{collection}/notice", tag = "collections",
+#[utoipa::path(get, path = "/v1/collections/{collection}/notice", tag = "collections", operation_id = "show_notice",
     params(("collection" = String, Path, description = "The collection's name")),
     responses((status = 200, body = Notice), (status = 404, body = Problem), (status = 503, body = Problem)))]
 async fn notice(State(vault): State<Arc<Vault>>, Named(name): Named<CollectionName>) -> Result<Json<Notice>, Failure> {

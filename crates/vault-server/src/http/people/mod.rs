@@ -41,7 +41,7 @@ const fn restricted(journalled: bool) -> StatusCode {
 }
 
 /// Whom the presented token stands for, and what it can do now.
-#[utoipa::path(get, path = "/v1/me", tag = "people", security(("bearer" = [])),
+#[utoipa::path(get, path = "/v1/me", tag = "people", operation_id = "me", security(("bearer" = [])),
     responses((status = 200, body = Me), (status = 401, body = Problem), (status = 503, body = Problem)))]
 async fn me(State(vault): State<Arc<Vault>>, SignedIn(caller): SignedIn) -> Result<Json<Me>, Failure> {
     let now = vault.clock.now();
@@ -51,7 +51,7 @@ async fn me(State(vault): State<Arc<Vault>>, SignedIn(caller): SignedIn) -> Resu
 }
 
 /// Enters a person or machine. They can do nothing until a role is given and a token issued.
-#[utoipa::path(post, path = "/v1/people", tag = "people", security(("bearer" = [])), request_body = NewPerson,
+#[utoipa::path(post, path = "/v1/people", tag = "people", operation_id = "add_person", security(("bearer" = [])), request_body = NewPerson,
     responses((status = 201, body = Person), (status = 400, body = Problem), (status = 401, body = Problem),
         (status = 403, body = Problem), (status = 409, body = Problem, description = "The name is in use"),
         (status = 422, body = Problem), (status = 503, body = Problem)))]
@@ -65,7 +65,7 @@ async fn add(
 }
 
 /// Persons and machines, in the order in which they were entered.
-#[utoipa::path(get, path = "/v1/people", tag = "people", security(("bearer" = [])), params(PageQuery),
+#[utoipa::path(get, path = "/v1/people", tag = "people", operation_id = "list_people", security(("bearer" = [])), params(PageQuery),
     responses((status = 200, body = Page<Person>), (status = 400, body = Problem), (status = 401, body = Problem),
         (status = 403, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem)))]
 async fn list(
@@ -79,7 +79,7 @@ async fn list(
 }
 
 /// One person or machine.
-#[utoipa::path(get, path = "/v1/people/{id}", tag = "people", security(("bearer" = [])),
+#[utoipa::path(get, path = "/v1/people/{id}", tag = "people", operation_id = "show_person", security(("bearer" = [])),
     params(("id" = String, Path, description = "The person", format = "uuid")),
     responses((status = 200, body = Person), (status = 401, body = Problem), (status = 404, body = Problem),
         (status = 503, body = Problem)))]
@@ -92,7 +92,7 @@ async fn show(
 }
 
 /// Disables a person: roles, tokens and playback sessions end at once, even while the log cannot be written.
-#[utoipa::path(post, path = "/v1/people/{id}/disable", tag = "people", security(("bearer" = [])),
+#[utoipa::path(post, path = "/v1/people/{id}/disable", tag = "people", operation_id = "disable_person", security(("bearer" = [])),
     params(("id" = String, Path, description = "The person", format = "uuid")), request_body = Reason,
     responses((status = 200, body = Person), (status = 202, body = Person, description = "In force, not journalled yet"),
         (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),

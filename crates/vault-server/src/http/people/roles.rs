@@ -32,7 +32,7 @@ pub(super) fn routes(vault: &Arc<Vault>) -> Routes {
 
 /// Gives a role, or proposes one that a second administrator has to confirm: roles that play, approve, hold keys or
 /// give roles.
-#[utoipa::path(post, path = "/v1/role-bindings", tag = "people", security(("bearer" = [])),
+#[utoipa::path(post, path = "/v1/role-bindings", tag = "people", operation_id = "propose_role", security(("bearer" = [])),
     request_body = NewRoleBinding,
     responses((status = 201, body = RoleBinding), (status = 400, body = Problem), (status = 401, body = Problem),
         (status = 403, body = Problem), (status = 409, body = Problem, description = "Held or proposed already"),
@@ -54,7 +54,7 @@ async fn propose(
 }
 
 /// Roles, in the order in which they were proposed.
-#[utoipa::path(get, path = "/v1/role-bindings", tag = "people", security(("bearer" = [])), params(RoleBindingQuery),
+#[utoipa::path(get, path = "/v1/role-bindings", tag = "people", operation_id = "list_roles", security(("bearer" = [])), params(RoleBindingQuery),
     responses((status = 200, body = Page<RoleBinding>), (status = 400, body = Problem), (status = 401, body = Problem),
         (status = 403, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem)))]
 async fn list(
@@ -71,7 +71,7 @@ async fn list(
 }
 
 /// Confirms a proposed role: by an administrator who neither proposed nor receives it.
-#[utoipa::path(post, path = "/v1/role-bindings/{id}/confirm", tag = "people", security(("bearer" = [])),
+#[utoipa::path(post, path = "/v1/role-bindings/{id}/confirm", tag = "people", operation_id = "confirm_role", security(("bearer" = [])),
     params(("id" = String, Path, description = "The binding", format = "uuid")),
     responses((status = 200, body = RoleBinding), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem),
@@ -86,7 +86,7 @@ async fn confirm(
 }
 
 /// Takes a role away at once, or withdraws a proposal. At least two administrators remain.
-#[utoipa::path(delete, path = "/v1/role-bindings/{id}", tag = "people", security(("bearer" = [])),
+#[utoipa::path(delete, path = "/v1/role-bindings/{id}", tag = "people", operation_id = "revoke_role", security(("bearer" = [])),
     params(("id" = String, Path, description = "The binding", format = "uuid")),
     responses((status = 200, body = Restricted), (status = 202, body = Restricted, description = "In force, not journalled yet"),
         (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),

@@ -26,12 +26,14 @@ pub(super) fn routes(vault: &Arc<Vault>) -> Routes {
     Routes::new(vault)
         .add(Access::Caller(Action::TokenIssue), routes!(issue))
         .add(Access::Caller(Action::PersonRead), routes!(list))
+        .add(Access::Caller(Action::RoleConfirm), routes!(confirm))
         // Anybody may give up a token of their own; for others the act asks for the role.
         .add(Access::SignedIn, routes!(revoke))
 }
 
-/// Issues a token for a person or machine. It is shown in this answer and never again.
-#[utoipa::path(post, path = "/v1/tokens", tag = "people", security(("bearer" = [])), request_body = NewToken,
+/// Issues a token for a person or machine. It is shown in this answer and never again. Until another administrator
+/// confirms it, it carries only the roles that one administrator may give: uploader and auditor.
+#[utoipa::path(post, path = "/v1/tokens", tag = "people", operation_id = "issue_token", security(("bearer" = [])), request_body = NewToken,
     responses((status = 201, body = IssuedToken), (status = 400, body = Problem), (status = 401, body = Problem),
         (status = 403, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem)))]
 async fn issue(
@@ -51,7 +53,7 @@ async fn issue(
 }
 
 /// Tokens, without their text, in the order in which they were issued.
-#[utoipa::path(get, path = "/v1/tokens", tag = "people", security(("bearer" = [])), params(TokenQuery),
+#[utoipa::path(get, path = "/v1/tokens", tag = "people", operation_id = "list_tokens", security(("bearer" = [])), params(TokenQuery),
     responses((status = 200, body = Page<Token>), (status = 400, body = Problem), (status = 401, body = Problem),
         (status = 403, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem)))]
 async fn list(
@@ -65,8 +67,22 @@ async fn list(
     Ok(Json(asked.page(rows, |view| view.row.id.to_string(), wire::token)))
 }
 
+/// Confirms a token: by an administrator who did not issue it. From then on it carries all its holder's roles.
+#[utoipa::path(post, path = "/v1/tokens/{id}/confirm", tag = "people", operation_id = "confirm_token",
+    security(("bearer" = [])), params(("id" = String, Path, description = "The token's identifier, not its text", format = "uuid")),
+    responses((status = 200, body = Token), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 404, body = Problem), (status = 409, body = Problem, description = "Confirmed, revoked or ended already, or nothing to confirm"),
+        (status = 503, body = Problem)))]
+async fn confirm(
+    State(vault): State<Arc<Vault>>,
+    SignedIn(caller): SignedIn,
+    Named(id): Named<TokenId>,
+) -> Result<Json<Token>, Failure> {
+    Ok(Json(wire::token(people::confirm_token(&vault, &caller, id).await?)))
+}
+
 /// Revokes a token at once: one's own, or anybody's as administrator.
-#[utoipa::path(delete, path = "/v1/tokens/{id}", tag = "people", security(("bearer" = [])),
+#[utoipa::path(delete, path = "/v1/tokens/{id}", tag = "people", operation_id = "revoke_token", security(("bearer" = [])),
     params(("id" = String, Path, description = "The token's identifier, not its text", format = "uuid")),
     responses((status = 200, body = Restricted), (status = 202, body = Restricted, description = "In force, not journalled yet"),
         (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),

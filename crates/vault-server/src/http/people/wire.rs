@@ -94,13 +94,15 @@ pub(super) fn binding(view: BindingView, now: Timestamp) -> RoleBinding {
 }
 
 pub(super) fn token(view: TokenView) -> Token {
-    let TokenView { row, person, collection } = view;
+    let TokenView { row, person, collection, issuer, confirmer } = view;
     Token {
         id: row.id.to_string(),
         person: person_ref(row.person, Some(person)),
         label: row.label,
         roles: row.narrowing.roles.map(|roles| roles.into_iter().map(role_out).collect()),
         collection,
+        issued_by: row.issued_by.map(|id| person_ref(id, issuer)),
+        confirmed_by: row.confirmed_by.map(|id| person_ref(id, confirmer)),
         created_at: row.created_at.to_string(),
         expires_at: row.expires_at.to_string(),
         revoked_at: row.revoked_at.map(|at| at.to_string()),

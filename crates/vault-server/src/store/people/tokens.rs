@@ -21,6 +21,10 @@ pub struct TokenRow {
     pub label: String,
     /// What it narrows its person's roles to.
     pub narrowing: Narrowing,
+    /// Who issued it; `None` for those made with the vault.
+    pub issued_by: Option<PersonId>,
+    /// The second administrator who confirmed it.
+    pub confirmed_by: Option<PersonId>,
     /// When it was issued.
     pub created_at: Timestamp,
     /// When it ends.
@@ -32,7 +36,8 @@ pub struct TokenRow {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, person_id, hash, label, roles, collection_id, created_at, expires_at, revoked_at FROM tokens ",
+            "SELECT id, person_id, hash, label, roles, collection_id, issued_by, confirmed_by, created_at, expires_at, \
+             revoked_at FROM tokens ",
             $rest
         )
     };
@@ -44,8 +49,8 @@ impl TokenRow {
         let roles = self.narrowing.roles.as_ref();
         let roles = roles.map(|roles| roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(" "));
         sqlx::query(
-            "INSERT INTO tokens (id, person_id, hash, label, roles, collection_id, created_at, expires_at, revoked_at, \
-             used_hour) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0)",
+            "INSERT INTO tokens (id, person_id, hash, label, roles, collection_id, issued_by, confirmed_by, \
+             created_at, expires_at, revoked_at, used_hour) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0)",
         )
         .bind(self.id.to_string())
         .bind(self.person.to_string())
@@ -53,6 +58,8 @@ impl TokenRow {
         .bind(&self.label)
         .bind(roles)
         .bind(self.narrowing.collection.map(|c| c.to_string()))
+        .bind(self.issued_by.map(|p| p.to_string()))
+        .bind(self.confirmed_by.map(|p| p.to_string()))
         .bind(self.created_at.as_millis())
         .bind(self.expires_at.as_millis())
         .bind(self.revoked_at.map(Timestamp::as_millis))
@@ -71,6 +78,18 @@ impl TokenRow {
     pub async fn get(conn: &mut Conn, id: TokenId) -> Result<Option<Self>> {
         let row = sqlx::query(select!("WHERE id = $1")).bind(id.to_string()).fetch_optional(conn).await?;
         row.map(|row| Self::read(&Columns::of("tokens", &row))).transpose()
+    }
+
+    /// Notes who confirmed it; `false` when it is confirmed or revoked already.
+    pub async fn confirm(conn: &mut Conn, id: TokenId, by: PersonId) -> Result<bool> {
+        let done = sqlx::query(
+            "UPDATE tokens SET confirmed_by = $1 WHERE id = $2 AND confirmed_by IS NULL AND revoked_at IS NULL",
+        )
+        .bind(by.to_string())
+        .bind(id.to_string())
+        .execute(conn)
+        .await?;
+        Ok(done.rows_affected() == 1)
     }
 
     /// Revokes it; `false` when it is revoked already.
@@ -120,6 +139,8 @@ impl TokenRow {
             hash: columns.array("hash")?,
             label: columns.text("label")?,
             narrowing: Narrowing { roles, collection: columns.maybe_parsed("collection_id")? },
+            issued_by: columns.maybe_parsed("issued_by")?,
+            confirmed_by: columns.maybe_parsed("confirmed_by")?,
             created_at: columns.time("created_at")?,
             expires_at: columns.time("expires_at")?,
             revoked_at: columns.maybe_time("revoked_at")?,

@@ -96,14 +96,20 @@ pub struct TokenView {
     pub person: String,
     /// The name of the collection it is limited to.
     pub collection: Option<String>,
+    /// The issuer's name.
+    pub issuer: Option<String>,
+    /// The confirmer's name.
+    pub confirmer: Option<String>,
 }
 
 macro_rules! select_tokens {
     ($rest:literal) => {
         concat!(
-            "SELECT t.id, t.person_id, t.hash, t.label, t.roles, t.collection_id, t.created_at, t.expires_at, \
-             t.revoked_at, p.name AS person_name, c.name AS collection_name FROM tokens t \
-             JOIN persons p ON p.id = t.person_id LEFT JOIN collections c ON c.id = t.collection_id ",
+            "SELECT t.id, t.person_id, t.hash, t.label, t.roles, t.collection_id, t.issued_by, t.confirmed_by, \
+             t.created_at, t.expires_at, t.revoked_at, p.name AS person_name, c.name AS collection_name, \
+             one.name AS issuer_name, two.name AS confirmer_name FROM tokens t \
+             JOIN persons p ON p.id = t.person_id LEFT JOIN collections c ON c.id = t.collection_id \
+             LEFT JOIN persons one ON one.id = t.issued_by LEFT JOIN persons two ON two.id = t.confirmed_by ",
             $rest
         )
     };
@@ -133,6 +139,8 @@ impl TokenView {
             row: TokenRow::read(columns)?,
             person: columns.text("person_name")?,
             collection: columns.maybe_text("collection_name")?,
+            issuer: columns.maybe_text("issuer_name")?,
+            confirmer: columns.maybe_text("confirmer_name")?,
         })
     }
 }

@@ -42,7 +42,7 @@ impl Stage {
             for role in roles {
                 house.give(person, role).await;
             }
-            more.insert(name, (person, house.issue(person).await.1));
+            more.insert(name, (person, house.issue_confirmed(person).await.1));
         }
         Self { house, collection, more }
     }

@@ -33,6 +33,8 @@ CREATE TABLE tokens (
   label         TEXT NOT NULL,
   roles         TEXT,
   collection_id TEXT,
+  issued_by     TEXT,
+  confirmed_by  TEXT,
   created_at    BIGINT NOT NULL,
   expires_at    BIGINT NOT NULL,
   revoked_at    BIGINT,
