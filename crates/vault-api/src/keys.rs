@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `GET /v1/collections/{c}/keys` | key-officer | → [`CollectionKeys`] |
 //! | `POST /v1/collections/{c}/keys/rotate` [`RotateKeys`] | key-officer | → 202 [`KeyRotation`] |
+//! | `POST /v1/collections/{c}/keys/{version}/destroy`, `…/destroy/confirm` | key-officer | not available yet: 409 `key_unusable` |
 //! | `GET /v1/root` | key-officer | → [`RootStatus`] |
 //! | `POST /v1/root/rotate` [`RotateKeys`] | key-officer | → 200 [`RootStatus`] |
 

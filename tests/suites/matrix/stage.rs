@@ -90,6 +90,9 @@ impl<'a> Stage<'a> {
             ("POST", "/v1/collections/{}/suspend" | "/v1/collections/{}/keys/rotate") => {
                 json(path.replace("{}", collection), json!({"reason": ""})) // a reason is needed
             }
+            ("POST", "/v1/collections/{}/keys/{}/destroy" | "/v1/collections/{}/keys/{}/destroy/confirm") => {
+                plain(path.replacen("{}", collection, 1).replace("{}", "1")) // not available yet
+            }
             ("POST", "/v1/root/rotate") => json(path.to_owned(), json!({"reason": ""})),
             ("POST", "/v1/people") => json(path.to_owned(), json!({"name": "", "kind": "human"})), // a name is needed
             ("POST", "/v1/people/{}/disable") => {

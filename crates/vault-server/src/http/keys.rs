@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, Path, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use utoipa_axum::routes;
+use vault_api::code::Code;
 use vault_api::keys::{CollectionKeys, KeyRotation, RootStatus, RotateKeys};
 use vault_api::problem::Problem;
 use vault_core::access::role::Action;
@@ -22,6 +24,8 @@ pub(super) fn routes(vault: &Arc<Vault>) -> Routes {
     Routes::new(vault)
         .add(Access::Caller(Action::KeyRead), routes!(show))
         .add(Access::Caller(Action::KeyRotate), routes!(rotate))
+        .add(Access::Caller(Action::KeyDestroy), routes!(destroy))
+        .add(Access::Caller(Action::KeyDestroy), routes!(confirm_destroy))
         .add(Access::Caller(Action::RootRead), routes!(show_root))
         .add(Access::Caller(Action::RootRotate), routes!(rotate_root))
 }
@@ -55,6 +59,49 @@ async fn rotate(
 ) -> Result<(StatusCode, Json<KeyRotation>), Failure> {
     let rotation = keys::rotate(&vault, &caller, &name, &request.reason).await?;
     Ok((StatusCode::ACCEPTED, Json(rotation)))
+}
+
+/// A collection and a version in the address; what is not of their form names nothing.
+struct VersionOf(CollectionName, u32);
+
+impl<S: Send + Sync> FromRequestParts<S> for VersionOf {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let path = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let Path((name, version)) = path.map_err(|_| Code::NotFound)?;
+        Ok(Self(name.parse().map_err(|_| Code::NotFound)?, version.parse().map_err(|_| Code::NotFound)?))
+    }
+}
+
+/// Asks for the destruction of a key version. Not available yet: always 409 `key_unusable` for who may ask.
+#[utoipa::path(post, path = "/v1/collections/{collection}/keys/{version}/destroy", tag = "keys",
+    security(("bearer" = [])),
+    params(("collection" = String, Path, description = "The collection's name"),
+        ("version" = u32, Path, description = "The version")),
+    responses((status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
+        (status = 409, body = Problem, description = "`key_unusable`: not available yet"), (status = 503, body = Problem)))]
+async fn destroy(
+    State(vault): State<Arc<Vault>>,
+    SignedIn(caller): SignedIn,
+    VersionOf(name, version): VersionOf,
+) -> Result<StatusCode, Failure> {
+    keys::destroy(&vault, &caller, &name, version).await.map(|()| StatusCode::ACCEPTED)
+}
+
+/// Confirms it, by another key officer. Not available yet: always 409 `key_unusable` for who may ask.
+#[utoipa::path(post, path = "/v1/collections/{collection}/keys/{version}/destroy/confirm", tag = "keys",
+    security(("bearer" = [])),
+    params(("collection" = String, Path, description = "The collection's name"),
+        ("version" = u32, Path, description = "The version")),
+    responses((status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
+        (status = 409, body = Problem, description = "`key_unusable`: not available yet"), (status = 503, body = Problem)))]
+async fn confirm_destroy(
+    State(vault): State<Arc<Vault>>,
+    SignedIn(caller): SignedIn,
+    VersionOf(name, version): VersionOf,
+) -> Result<StatusCode, Failure> {
+    keys::destroy(&vault, &caller, &name, version).await.map(|()| StatusCode::ACCEPTED)
 }
 
 /// The epochs of the root key.

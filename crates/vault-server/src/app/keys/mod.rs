@@ -14,7 +14,7 @@ mod tests;
 pub use rewrap::rewrap_all;
 pub use root::{rotate_root, settle_root, show_root};
 pub use rotate::rotate;
-pub use show::show;
+pub use show::{destroy, show};
 
 use vault_core::audit::entry::{Draft, KeyOperation};
 use vault_core::ids::{CollectionId, PersonId};
