@@ -1,7 +1,6 @@
 //! Publishing: tiles and bundles to the object store, then the checkpoint, then the release of those who wait; and
 //! serving what was published.
 
-use core::sync::atomic::Ordering;
 use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -55,12 +54,10 @@ pub(super) async fn run(shared: Arc<Shared>, running: Arc<Running>, mut publicat
                 // Committed and not published: the next opening publishes it.
                 return;
             }
-            shared.publish_failed.store(true, Ordering::Relaxed);
             tracing::warn!(error = %e, "the audit log could not be published; trying again");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(MAX_PAUSE);
         }
-        shared.publish_failed.store(false, Ordering::Relaxed);
         let published = Arc::new(Published { checkpoint, tiles });
         *running.published.write().unwrap_or_else(PoisonError::into_inner) = published;
         for (done, release) in releases {
@@ -101,12 +98,12 @@ pub(super) fn checkpoint_name() -> Result<Name, LedgerError> {
     name(Name::log("checkpoint"))
 }
 
-/// Full tiles of hashes, which never change.
-#[derive(Default)]
-pub(super) struct TileCache(Mutex<HashMap<(u8, u64), FullTile>>);
+/// Full tiles of hashes by level and index.
+type FullTiles = HashMap<(u8, u64), Arc<Vec<Hash>>>;
 
-/// The hashes of a full tile.
-type FullTile = Arc<Vec<Hash>>;
+/// Full tiles kept in memory; they never change.
+#[derive(Default)]
+pub(super) struct TileCache(Mutex<FullTiles>);
 
 impl TileCache {
     fn get(&self, level: u8, index: u64) -> Option<Arc<Vec<Hash>>> {
@@ -168,7 +165,7 @@ impl Ledger {
         published: &Published,
         index: u64,
     ) -> Result<ProvingTiles, LedgerError> {
-        let mut path = HashMap::new();
+        let mut path = FullTiles::new();
         for level in 0_u8..8 {
             let tile_index = index >> (8 * (u32::from(level) + 1)).min(63);
             let whole = Tile::of_size(Kind::Hashes(level), tile_index, published.checkpoint.size());
@@ -190,7 +187,7 @@ impl Ledger {
 /// Full tiles on the way from an entry to the root, and the partial ones at the edge: all that a proof needs, since
 /// what is not beside the path is a peak, and peaks lie in partial tiles.
 pub(super) struct ProvingTiles {
-    path: HashMap<(u8, u64), Arc<Vec<Hash>>>,
+    path: FullTiles,
     edge: Arc<EdgeTiles>,
 }
 

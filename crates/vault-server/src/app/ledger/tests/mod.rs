@@ -114,8 +114,9 @@ async fn a_partial_tile_of_any_width_stays_readable() {
     let world = World::new().await;
     for n in 0..520 {
         let mut tx = world.store.begin("act").await.unwrap();
-        drop(world.ledger.enqueue(&mut tx, world.entry(n), None).await.unwrap());
+        let ticket = world.ledger.enqueue(&mut tx, world.entry(n), None).await.unwrap();
         tx.commit().await.unwrap();
+        world.ledger.settle_later(ticket);
     }
     world.ledger.append(world.entry(520), None).await.unwrap();
     let size = world.ledger.checkpoint().unwrap().size();
