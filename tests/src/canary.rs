@@ -4,6 +4,7 @@
 //! a longer base64 text a secret begins at any of three alignments, so the search takes the characters that do not
 //! depend on the neighbours, for each of them.
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -49,8 +50,54 @@ impl Canary {
     /// In which form it lies in `bytes`, if it does.
     #[must_use]
     pub fn found_in(&self, bytes: &[u8]) -> Option<&'static str> {
-        self.forms.iter().find(|(_, form)| holds(bytes, form)).map(|(how, _)| *how)
+        let index = Index::of(std::slice::from_ref(self));
+        index.find(bytes).into_values().next()
     }
+}
+
+/// All forms of all canaries by their first eight bytes: one pass over a file finds any of them.
+struct Index<'a> {
+    /// Which first two bytes occur at all.
+    pairs: Vec<bool>,
+    forms: HashMap<[u8; MIN_LENGTH], Vec<Form<'a>>>,
+}
+
+/// A canary by its place, the name of one of its forms, and that form's bytes.
+type Form<'a> = (usize, &'static str, &'a [u8]);
+
+impl<'a> Index<'a> {
+    fn of(canaries: &'a [Canary]) -> Self {
+        let mut index = Self { pairs: vec![false; 1 << 16], forms: HashMap::new() };
+        for (which, canary) in canaries.iter().enumerate() {
+            for (how, form) in &canary.forms {
+                let start = form.first_chunk().expect("no form is shorter than the secret");
+                index.pairs[pair(form)] = true;
+                index.forms.entry(*start).or_default().push((which, how, form));
+            }
+        }
+        index
+    }
+
+    /// The canaries that lie in `bytes`, each with one of the forms in which it does.
+    fn find(&self, bytes: &[u8]) -> BTreeMap<usize, &'static str> {
+        let mut found = BTreeMap::new();
+        for (at, window) in bytes.windows(MIN_LENGTH).enumerate() {
+            if !self.pairs[pair(window)] {
+                continue;
+            }
+            let start: Option<&[u8; MIN_LENGTH]> = window.first_chunk();
+            for (which, how, form) in start.and_then(|s| self.forms.get(s)).into_iter().flatten() {
+                if bytes[at..].starts_with(form) {
+                    found.entry(*which).or_insert(*how);
+                }
+            }
+        }
+        found
+    }
+}
+
+fn pair(bytes: &[u8]) -> usize {
+    usize::from(bytes[0]) << 8 | usize::from(bytes[1])
 }
 
 /// The characters of a base64 text that a secret at `shift` (mod 3) fixes by itself.
@@ -73,15 +120,15 @@ pub fn search(canaries: &[Canary], places: &[&Path], but: &[&str]) -> Vec<String
         collect(place, but, &mut files);
     }
     assert!(!files.is_empty(), "there is nothing to search");
+    let index = Index::of(canaries);
     let mut found = Vec::new();
     for file in files {
         // A file may go away while we look: the vault may be at work.
         let Ok(bytes) = std::fs::read(&file) else { continue };
-        let name = file.to_string_lossy();
-        for canary in canaries {
-            if let Some(how) = canary.found_in(&bytes).or_else(|| canary.found_in(name.as_bytes())) {
-                found.push(format!("{} {how} in {}", canary.name, file.display()));
-            }
+        let mut here = index.find(&bytes);
+        here.extend(index.find(file.to_string_lossy().as_bytes()));
+        for (which, how) in here {
+            found.push(format!("{} {how} in {}", canaries[which].name, file.display()));
         }
     }
     found
@@ -101,20 +148,6 @@ fn collect(place: &Path, but: &[&str], files: &mut Vec<PathBuf>) {
             files.push(path);
         }
     }
-}
-
-fn holds(bytes: &[u8], needle: &[u8]) -> bool {
-    // Searching for the rarest position first would be faster; for a few megabytes this is enough.
-    let Some((first, rest)) = needle.split_first() else { return true };
-    let mut from = 0;
-    while let Some(at) = bytes[from..].iter().position(|byte| byte == first) {
-        let behind = from + at + 1;
-        if bytes[behind..].starts_with(rest) {
-            return true;
-        }
-        from = behind;
-    }
-    false
 }
 
 #[cfg(test)]

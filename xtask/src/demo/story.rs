@@ -224,7 +224,16 @@ fn verify(vault: &Vault, folder: &Path) -> Result<(), String> {
         "\n7. Audit. The auditor exports the log and verifies it offline, with nothing but the public key, in {}:",
         took(start)
     );
-    println!("     {said}");
+    must(said["verified"] == true, &format!("the log does not verify: {said}"))?;
+    let (size, slots) = (&said["tree_size"], &said["slots"]);
+    println!("     {size} entries, each included in the signed tree of {size}; root {}", text(&said, "root")?);
+    println!(
+        "     what they commit to: {} openings read and matching, {} withheld, {} erased, {} missing; findings: {}",
+        slots["opened"], slots["withheld"], slots["erased"], slots["missing"], said["findings_total"]
+    );
+    println!(
+        "     it shows who uploaded, asked, approved, played which bytes and revoked, in that order, and that none of it was changed."
+    );
 
     let mut forged = std::fs::read(&bundle).map_err(|error| error.to_string())?;
     let needle = b"playback.opened";
