@@ -9,7 +9,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Which bytes are served.
+/// Which bytes are served. No derivatives are made in this version: whatever is asked for, the original is served, and the
+/// answer says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Representation {
