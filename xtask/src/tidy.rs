@@ -52,7 +52,8 @@ fn file_findings(path: &Path, text: &str, machine: &[String]) -> Vec<String> {
     if code && !generated && lines > MAX_LINES {
         report(lines, &format!("longer than {MAX_LINES} lines: give each job its own file"));
     }
-    let is_module = kind == "rs" && name != "tests.rs" && path.components().any(|part| part.as_os_str() == "src");
+    let is_test = path.with_extension("").iter().any(|part| part == "tests");
+    let is_module = kind == "rs" && !is_test && path.components().any(|part| part.as_os_str() == "src");
     if is_module && !text.starts_with("//!") {
         report(1, "begins without a module document (`//!`)");
     }
