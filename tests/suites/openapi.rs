@@ -1,10 +1,18 @@
 //! The OpenAPI document that is served, against the one that is checked in.
 
+use std::collections::BTreeSet;
+
 use vault_tests::programs::workspace;
 use vault_tests::vault::Vault;
 
 /// Set to write the golden file anew instead of comparing.
 const OVERWRITE: &str = "VAULT_TESTS_OVERWRITE";
+
+/// Routes that this version has only to say that it cannot do it yet.
+const NOT_YET: [&str; 2] = [
+    "/v1/collections/{collection}/keys/{version}/destroy",
+    "/v1/collections/{collection}/keys/{version}/destroy/confirm",
+];
 
 #[test]
 fn the_served_document_is_the_checked_in_one() {
@@ -31,7 +39,7 @@ fn the_served_document_is_the_checked_in_one() {
 fn every_operation_says_what_it_does_and_how_it_fails() {
     let vault = Vault::start();
     let document = vault.nobody().get("/v1/openapi.json").expect(200).json();
-    let mut wanting = Vec::new();
+    let (mut wanting, mut names) = (Vec::new(), BTreeSet::new());
     for (path, item) in document["paths"].as_object().expect("paths") {
         for (method, operation) in item.as_object().expect("operations") {
             let Some(responses) = operation["responses"].as_object() else { continue };
@@ -42,7 +50,11 @@ fn every_operation_says_what_it_does_and_how_it_fails() {
             if operation["operationId"].as_str().is_none_or(str::is_empty) {
                 wanting.push(format!("{name}: no operationId"));
             }
-            if !responses.keys().any(|status| status.starts_with('2')) {
+            let id = operation["operationId"].as_str().unwrap_or_default();
+            if !names.insert(id.to_owned()) {
+                wanting.push(format!("{name}: another operation is called {id}, too"));
+            }
+            if !NOT_YET.contains(&path.as_str()) && !responses.keys().any(|status| status.starts_with('2')) {
                 wanting.push(format!("{name}: no success"));
             }
         }
