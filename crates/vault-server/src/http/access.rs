@@ -32,7 +32,7 @@ pub(super) fn routes(vault: &Arc<Vault>) -> Routes {
 }
 
 /// Ask for access to one record, a frozen batch, or what a filter covers.
-#[utoipa::path(post, path = "/v1/access-requests", tag = "access", security(("bearer" = [])),
+#[utoipa::path(post, path = "/v1/access-requests", operation_id = "file_access_request", tag = "access", security(("bearer" = [])),
     request_body = NewAccessRequest,
     responses((status = 201, body = RequestFiled), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 async fn file(
@@ -44,7 +44,7 @@ async fn file(
 }
 
 /// Requests, newest first: one's own, and those of the collections where one decides or audits.
-#[utoipa::path(get, path = "/v1/access-requests", tag = "access", security(("bearer" = [])),
+#[utoipa::path(get, path = "/v1/access-requests", operation_id = "list_access_requests", tag = "access", security(("bearer" = [])),
     params(AccessRequestQuery),
     responses((status = 200, body = Page<AccessRequest>), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 async fn list(
@@ -56,7 +56,7 @@ async fn list(
 }
 
 /// One request.
-#[utoipa::path(get, path = "/v1/access-requests/{id}", tag = "access", security(("bearer" = [])),
+#[utoipa::path(get, path = "/v1/access-requests/{id}", operation_id = "show_access_request", tag = "access", security(("bearer" = [])),
     params(("id" = String, Path, description = "The request")),
     responses((status = 200, body = AccessRequest), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 async fn show(
@@ -68,7 +68,7 @@ async fn show(
 }
 
 /// Approve somebody else's request. The body may be left out.
-#[utoipa::path(post, path = "/v1/access-requests/{id}/approve", tag = "access", security(("bearer" = [])),
+#[utoipa::path(post, path = "/v1/access-requests/{id}/approve", operation_id = "approve_access_request", tag = "access", security(("bearer" = [])),
     params(("id" = String, Path, description = "The request")), request_body = Option<Decision>,
     responses((status = 200, body = Approved), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 async fn approve(
@@ -81,7 +81,7 @@ async fn approve(
 }
 
 /// Refuse somebody else's request. The body may be left out.
-#[utoipa::path(post, path = "/v1/access-requests/{id}/deny", tag = "access", security(("bearer" = [])),
+#[utoipa::path(post, path = "/v1/access-requests/{id}/deny", operation_id = "deny_access_request", tag = "access", security(("bearer" = [])),
     params(("id" = String, Path, description = "The request")), request_body = Option<Decision>,
     responses((status = 200, body = RequestFiled), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 async fn deny(
@@ -94,7 +94,7 @@ async fn deny(
 }
 
 /// Take a grant back, at once: running sessions stop before their next segment. The body may be left out.
-#[utoipa::path(delete, path = "/v1/grants/{id}", tag = "access", security(("bearer" = [])),
+#[utoipa::path(delete, path = "/v1/grants/{id}", operation_id = "revoke_grant", tag = "access", security(("bearer" = [])),
     params(("id" = String, Path, description = "The grant")), request_body = Option<Revocation>,
     responses((status = 200, body = Restricted), (status = 202, body = Restricted, description = "In force, not journalled yet"),
         (status = "4XX", body = Problem), (status = 503, body = Problem)))]

@@ -32,7 +32,7 @@ pub(super) fn routes(vault: &Arc<Vault>) -> Routes {
 }
 
 /// The signed checkpoint of the published log (c2sp.org/tlog-checkpoint).
-#[utoipa::path(get, path = "/v1/audit/log/checkpoint", tag = "audit", security(("bearer" = [])),
+#[utoipa::path(get, path = "/v1/audit/log/checkpoint", operation_id = "audit_checkpoint", tag = "audit", security(("bearer" = [])),
     responses((status = 200, body = String, content_type = "text/plain"), (status = "4XX", body = Problem),
         (status = 503, body = Problem)))]
 async fn checkpoint(State(vault): State<Arc<Vault>>) -> Result<impl IntoResponse, Failure> {
@@ -42,7 +42,7 @@ async fn checkpoint(State(vault): State<Arc<Vault>>) -> Result<impl IntoResponse
 
 /// A tile of hashes or a bundle of entries (c2sp.org/tlog-tiles): `0/x001/234`, `entries/000.p/7`. A partial tile of any
 /// width up to the log's size can be had, also once it is full.
-#[utoipa::path(get, path = "/v1/audit/log/tile/{*path}", tag = "audit", security(("bearer" = [])),
+#[utoipa::path(get, path = "/v1/audit/log/tile/{*path}", operation_id = "audit_tile", tag = "audit", security(("bearer" = [])),
     params(("path" = String, Path, description = "Level, or `entries`, and index")),
     responses((status = 200, body = [u8], content_type = "application/octet-stream"), (status = "4XX", body = Problem),
         (status = 503, body = Problem)))]
@@ -52,7 +52,7 @@ async fn tile(State(vault): State<Arc<Vault>>, Path(path): Path<String>) -> Resu
 }
 
 /// Entries, oldest first, with the openings that the caller may see.
-#[utoipa::path(get, path = "/v1/audit/entries", tag = "audit", security(("bearer" = [])), params(AuditQuery),
+#[utoipa::path(get, path = "/v1/audit/entries", operation_id = "list_audit_entries", tag = "audit", security(("bearer" = [])), params(AuditQuery),
     responses((status = 200, body = AuditPage), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 async fn entries(
     State(vault): State<Arc<Vault>>,

@@ -31,7 +31,7 @@ pub(super) fn routes(vault: &Arc<Vault>) -> Routes {
 }
 
 /// The versions of a collection's key: states and numbers, never key bytes.
-#[utoipa::path(get, path = "/v1/collections/{collection}/keys", tag = "keys", security(("bearer" = [])),
+#[utoipa::path(get, path = "/v1/collections/{collection}/keys", operation_id = "list_keys", tag = "keys", security(("bearer" = [])),
     params(("collection" = String, Path, description = "The collection's name")),
     responses((status = 200, body = CollectionKeys), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 404, body = Problem), (status = 503, body = Problem)))]
@@ -45,7 +45,7 @@ async fn show(
 
 /// Rotates a collection's key. The new version wraps from now on; record keys are moved to it while the vault is used.
 /// No media is touched. Destroying old versions is not part of this version of the vault.
-#[utoipa::path(post, path = "/v1/collections/{collection}/keys/rotate", tag = "keys", security(("bearer" = [])),
+#[utoipa::path(post, path = "/v1/collections/{collection}/keys/rotate", operation_id = "rotate_keys", tag = "keys", security(("bearer" = [])),
     params(("collection" = String, Path, description = "The collection's name")), request_body = RotateKeys,
     responses((status = 202, body = KeyRotation), (status = 400, body = Problem), (status = 401, body = Problem),
         (status = 403, body = Problem), (status = 404, body = Problem),
@@ -75,7 +75,7 @@ impl<S: Send + Sync> FromRequestParts<S> for VersionOf {
 }
 
 /// Asks for the destruction of a key version. Not available yet: always 409 `key_unusable` for who may ask.
-#[utoipa::path(post, path = "/v1/collections/{collection}/keys/{version}/destroy", tag = "keys",
+#[utoipa::path(post, path = "/v1/collections/{collection}/keys/{version}/destroy", operation_id = "destroy_key", tag = "keys",
     security(("bearer" = [])),
     params(("collection" = String, Path, description = "The collection's name"),
         ("version" = u32, Path, description = "The version")),
@@ -90,7 +90,7 @@ async fn destroy(
 }
 
 /// Confirms it, by another key officer. Not available yet: always 409 `key_unusable` for who may ask.
-#[utoipa::path(post, path = "/v1/collections/{collection}/keys/{version}/destroy/confirm", tag = "keys",
+#[utoipa::path(post, path = "/v1/collections/{collection}/keys/{version}/destroy/confirm", operation_id = "confirm_destroy_key", tag = "keys",
     security(("bearer" = [])),
     params(("collection" = String, Path, description = "The collection's name"),
         ("version" = u32, Path, description = "The version")),

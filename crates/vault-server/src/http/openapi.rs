@@ -41,6 +41,9 @@ async fn openapi(State(vault): State<Arc<Vault>>) -> Json<OpenApi> {
 pub fn document(vault: &Arc<Vault>) -> OpenApi {
     let mut document = Document::openapi();
     document.merge(super::public_routes(vault).openapi());
+    // The router marks a parameter that takes the rest of an address; OpenAPI has no such mark.
+    let paths = core::mem::take(&mut document.paths.paths);
+    document.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
     let bearer =
         HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("A token that begins with fv_")).build();
     document.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(bearer));

@@ -24,7 +24,7 @@ pub(super) fn routes(vault: &Arc<Vault>) -> Routes {
 }
 
 /// Records of the collections that the caller's roles cover, newest first.
-#[utoipa::path(get, path = "/v1/records", tag = "records", security(("bearer" = [])), params(RecordQuery),
+#[utoipa::path(get, path = "/v1/records", operation_id = "list_records", tag = "records", security(("bearer" = [])), params(RecordQuery),
     responses((status = 200, body = Page<Record>), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 async fn list(
     State(vault): State<Arc<Vault>>,
@@ -35,7 +35,7 @@ async fn list(
 }
 
 /// One record.
-#[utoipa::path(get, path = "/v1/records/{id}", tag = "records", security(("bearer" = [])),
+#[utoipa::path(get, path = "/v1/records/{id}", operation_id = "show_record", tag = "records", security(("bearer" = [])),
     params(("id" = String, Path, description = "The record")),
     responses((status = 200, body = Record), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 async fn show(

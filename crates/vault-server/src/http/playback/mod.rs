@@ -33,7 +33,7 @@ pub(super) fn routes(vault: &Arc<Vault>) -> Routes {
 ///
 /// `playback.opened` is in the audit log before this is answered. This version makes no derivatives: whatever is asked
 /// for, the original is served, and `representation` says so. Asking for `original` takes the right `export`.
-#[utoipa::path(post, path = "/v1/access-requests/{id}/sessions", tag = "playback", security(("bearer" = [])),
+#[utoipa::path(post, path = "/v1/access-requests/{id}/sessions", operation_id = "open_session", tag = "playback", security(("bearer" = [])),
     params(("id" = String, Path, format = "uuid", description = "The access request")),
     request_body = inline(Option<NewSession>),
     responses((status = 201, body = Session), (status = 400, body = Problem), (status = 401, body = Problem),
@@ -70,7 +70,7 @@ fn shown(live: &Live) -> Session {
 }
 
 /// The media of a session, with ranges as in RFC 9110 §14. Without the requester's token there is no such thing.
-#[utoipa::path(get, path = "/v1/playback/{session_id}", tag = "playback", security(("bearer" = [])),
+#[utoipa::path(get, path = "/v1/playback/{session_id}", operation_id = "read_playback", tag = "playback", security(("bearer" = [])),
     params(("session_id" = String, Path, format = "uuid"),
         ("Range" = Option<String>, Header), ("If-Range" = Option<String>, Header)),
     responses((status = 200, description = "The recording", content_type = "application/octet-stream"),
@@ -92,7 +92,7 @@ async fn read(
 }
 
 /// What a GET without a range would be answered with, but for the media.
-#[utoipa::path(head, path = "/v1/playback/{session_id}", tag = "playback", security(("bearer" = [])),
+#[utoipa::path(head, path = "/v1/playback/{session_id}", operation_id = "head_playback", tag = "playback", security(("bearer" = [])),
     params(("session_id" = String, Path, format = "uuid")),
     responses((status = 200, description = "Length, type and entity tag of the recording"),
         (status = 304, description = "If-None-Match names what is served"),
@@ -108,7 +108,7 @@ async fn head(
 }
 
 /// Ends a session, and everything it is serving now; the audit log learns which ranges were served.
-#[utoipa::path(delete, path = "/v1/playback/{session_id}", tag = "playback", security(("bearer" = [])),
+#[utoipa::path(delete, path = "/v1/playback/{session_id}", operation_id = "end_playback", tag = "playback", security(("bearer" = [])),
     params(("session_id" = String, Path, format = "uuid")),
     responses((status = 204, description = "Ended"), (status = 404, body = Problem),
         (status = 410, body = Problem, description = "It had ended before"), (status = 503, body = Problem)))]

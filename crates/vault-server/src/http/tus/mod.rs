@@ -52,7 +52,7 @@ pub(super) fn routes(vault: &Arc<Vault>) -> Routes {
 /// `Upload-Metadata` holds `filetype`, `consent` (JSON), and optionally `filename`, `subject`, `external_id`,
 /// `recorded_at`, `language`, `tags`. The answer's `Location` is an absolute path that carries a secret: whoever has
 /// it may continue the upload, so do not log it.
-#[utoipa::path(post, path = "/v1/collections/{collection}/uploads", tag = "uploads", security(("bearer" = [])),
+#[utoipa::path(post, path = "/v1/collections/{collection}/uploads", operation_id = "create_upload", tag = "uploads", security(("bearer" = [])),
     params(
         ("collection" = String, Path, description = "The collection's name"),
         ("Tus-Resumable" = String, Header, description = "`1.0.0`"),
@@ -161,7 +161,7 @@ fn describe(vault: &Vault) -> Response {
 }
 
 /// Where an upload stands.
-#[utoipa::path(head, path = "/v1/uploads/{upload}", tag = "uploads",
+#[utoipa::path(head, path = "/v1/uploads/{upload}", operation_id = "head_upload", tag = "uploads",
     params(("upload" = String, Path, description = "The secret of the upload's address"),
         ("Tus-Resumable" = String, Header, description = "`1.0.0`")),
     responses(
@@ -196,7 +196,7 @@ async fn stand(State(vault): State<Arc<Vault>>, Path(secret): Path<String>, head
 }
 
 /// Sends the next bytes.
-#[utoipa::path(patch, path = "/v1/uploads/{upload}", tag = "uploads",
+#[utoipa::path(patch, path = "/v1/uploads/{upload}", operation_id = "patch_upload", tag = "uploads",
     params(("upload" = String, Path, description = "The secret of the upload's address"),
         ("Tus-Resumable" = String, Header, description = "`1.0.0`"),
         ("Upload-Offset" = u64, Header, description = "Where the bytes belong: what HEAD said"),
@@ -237,7 +237,7 @@ async fn proceed(
 }
 
 /// Ends an unfinished upload; its bytes cannot be read from then on.
-#[utoipa::path(delete, path = "/v1/uploads/{upload}", tag = "uploads",
+#[utoipa::path(delete, path = "/v1/uploads/{upload}", operation_id = "terminate_upload", tag = "uploads",
     params(("upload" = String, Path, description = "The secret of the upload's address"),
         ("Tus-Resumable" = String, Header, description = "`1.0.0`")),
     responses((status = 204, description = "Ended"), (status = "4XX", body = Problem)))]
