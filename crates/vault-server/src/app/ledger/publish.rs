@@ -1,6 +1,7 @@
 //! Publishing: tiles and bundles to the object store, then the checkpoint, then the release of those who wait; and
 //! serving what was published.
 
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -54,10 +55,12 @@ pub(super) async fn run(shared: Arc<Shared>, running: Arc<Running>, mut publicat
                 // Committed and not published: the next opening publishes it.
                 return;
             }
+            shared.publish_failed.store(true, Ordering::Relaxed);
             tracing::warn!(error = %e, "the audit log could not be published; trying again");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(MAX_PAUSE);
         }
+        shared.publish_failed.store(false, Ordering::Relaxed);
         let published = Arc::new(Published { checkpoint, tiles });
         *running.published.write().unwrap_or_else(PoisonError::into_inner) = published;
         for (done, release) in releases {
