@@ -12,6 +12,9 @@ use crate::run;
 const PURPOSE: &str = "service-improvement";
 const REASON: &str = "Hear what the customer said about the delivery";
 const CASE: &str = "C-2026-118";
+/// What the log must tell of all this.
+const ACTS: [&str; 6] =
+    ["upload.completed", "access.requested", "access.approved", "playback.opened", "playback.closed", "access.revoked"];
 /// How long a revocation may take to bite (promise 6).
 const BITE: Duration = Duration::from_secs(1);
 
@@ -231,16 +234,16 @@ fn verify(vault: &Vault, folder: &Path) -> Result<(), String> {
         "     what they commit to: {} openings read and matching, {} withheld, {} erased, {} missing; findings: {}",
         slots["opened"], slots["withheld"], slots["erased"], slots["missing"], said["findings_total"]
     );
-    println!(
-        "     it shows who uploaded, asked, approved, played which bytes and revoked, in that order, and that none of it was changed."
-    );
+    let mut exported = std::fs::read(&bundle).map_err(|error| error.to_string())?;
+    for act in ACTS {
+        must(position(&exported, act).is_some(), &format!("the log does not speak of {act}"))?;
+    }
+    println!("     in it: {}", ACTS.join(", "));
 
-    let mut forged = std::fs::read(&bundle).map_err(|error| error.to_string())?;
-    let needle = b"playback.opened";
-    let at = forged.windows(needle.len()).position(|piece| piece == needle);
-    let at = at.ok_or("the log does not speak of playback.opened")?;
-    forged[at..at + needle.len()].copy_from_slice(b"playback.denied");
-    std::fs::write(&bundle, forged).map_err(|error| error.to_string())?;
+    // As long as the word that it replaces, so that nothing else of the file changes.
+    let at = position(&exported, "playback.opened").ok_or("the log does not speak of playback.opened")?;
+    exported[at..at + 15].copy_from_slice(b"playback.denied");
+    std::fs::write(&bundle, exported).map_err(|error| error.to_string())?;
     let status = vault.bare_cli(&arguments).output().map_err(|error| error.to_string())?.status;
     must(
         status.code() == Some(3),
@@ -248,6 +251,10 @@ fn verify(vault: &Vault, folder: &Path) -> Result<(), String> {
     )?;
     println!("   One word of one entry forged in the exported copy: verification ends with a finding (exit 3).");
     Ok(())
+}
+
+fn position(bytes: &[u8], text: &str) -> Option<usize> {
+    bytes.windows(text.len()).position(|piece| piece == text.as_bytes())
 }
 
 fn must(holds: bool, otherwise: &str) -> Result<(), String> {
