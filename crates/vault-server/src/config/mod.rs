@@ -148,7 +148,7 @@ pub struct Limits {
     pub upload_hours: u64,
     /// Unfinished uploads for each uploader.
     pub open_uploads: u64,
-    /// Plaintext and ciphertext buffered for uploads and playbacks, all together.
+    /// Plaintext and ciphertext buffered for uploads, all together. A playback buffers about a segment.
     pub buffer_bytes: u64,
     /// How long an upload request may wait for the next bytes.
     pub idle_seconds: u64,

@@ -101,10 +101,10 @@ impl Playing {
         let range = self.ciphertext_of(slice.index).map_err(ReadError::from)?;
         if self.ahead.get(&range).is_none() {
             self.read_ahead(&range).await?;
-            // Reading may have taken long: what was taken away meanwhile bites now.
-            self.gate.admit(&self.live)?;
         }
         let plaintext = self.open(slice, &range).await?;
+        // Reading and opening may have taken long: what was taken away meanwhile bites now.
+        self.gate.admit(&self.live)?;
         self.live.account_for(slice)?;
         // The buffer is wiped when the last of its bytes has been handed to the connection.
         Ok(Bytes::from_owner(Plain(plaintext)).slice(slice.from..slice.to))
