@@ -27,8 +27,8 @@ pub struct VerifyArgs {
     /// The log's public key, `name+id+base64`: get it from the vault's operator once, and keep it
     #[arg(long, value_name = "KEY")]
     public_key: String,
-    /// Verify this export, offline, instead of a server's log
-    #[arg(long, value_name = "FILE", conflicts_with = "url")]
+    /// Verify this export, offline, instead of a server's log; an address is then not used
+    #[arg(long, value_name = "FILE")]
     bundle: Option<PathBuf>,
     /// A checkpoint seen before, which the log must extend; may be given more than once
     #[arg(long, value_name = "FILE")]

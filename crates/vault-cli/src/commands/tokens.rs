@@ -120,7 +120,12 @@ fn issue(client: &Client, args: &IssueArgs) -> Result<Report, Failure> {
         }
         return Err(failure);
     }
-    let text =
-        format!("token {} written to {}, valid until {}", issued.token.id, args.out.display(), issued.token.expires_at);
+    let id = &issued.token.id;
+    let mut text = format!("token {id} written to {}, valid until {}", args.out.display(), issued.token.expires_at);
+    if issued.token.confirmed_by.is_none() {
+        text.push_str(&format!(
+            "\nit carries no role that takes two to give until another administrator runs `vault-cli tokens confirm {id}`"
+        ));
+    }
     Ok(Report::new(&json!({ "token": issued.token, "file": args.out }), text))
 }
