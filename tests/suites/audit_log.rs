@@ -91,7 +91,7 @@ fn p9_another_log_does_not_pass_for_this_one() {
     assert!(matches!(under_mine.code, Some(1 | 3)), "{under_mine:?}");
     let seen = copy(&mine.room().join("seen"), &other);
     let fork = verify(&other, &["--known-checkpoint", &seen]);
-    assert!(matches!(fork.code, Some(1 | 2 | 3)), "a checkpoint of another log was taken as seen: {fork:?}");
+    assert!(matches!(fork.code, Some(1..=3)), "a checkpoint of another log was taken as seen: {fork:?}");
 }
 
 fn copy(file: &Path, to: &Vault) -> String {
