@@ -54,28 +54,12 @@ pub(super) async fn refuse(vault: &Arc<Vault>, row: &UploadRow, refusal: Refusal
 }
 
 async fn reject(vault: &Arc<Vault>, row: &UploadRow, refusal: Refusal) -> Result<(), Failure> {
-    let now = vault.clock.now();
-    let staff = vault.keys()?.staff_audit_key(row.collection).await?;
-    let entry = Draft::<UploadRejected>::new(now)
-        .collection(row.collection)
-        .decision(Decision::Denied)
-        .data("reason", kind(refusal).1)
-        .slot(SlotName::Upload, row.id.to_string(), OpeningUnder::Staff)
-        .slot(SlotName::Staff, row.person.to_string(), OpeningUnder::Staff)
-        .prepare(&OpeningKeys { staff: &staff, record: None })
-        .map_err(|e| Failure::new(Code::Internal).because(e))?;
-    let mut tx = vault.store.begin("reject_upload").await?;
     let at = Some((row.received, row.fence));
-    if !uploads::end(&mut tx, row.id, UploadState::Rejected, at, None, Some(kind(refusal).1)).await? {
-        tx.rollback().await?;
-        return Err(Code::UploadBusy.into());
+    if end(vault, row, UploadState::Rejected, at, kind(refusal).1).await? {
+        Ok(())
+    } else {
+        Err(Code::UploadBusy.into())
     }
-    uploads::discard_parts(&mut tx, row.object, now.plus(DEADLINE)).await?;
-    let ticket = vault.ledger()?.enqueue(&mut tx, entry, Some(format!("upload:{}", row.id))).await?;
-    tx.commit().await?;
-    vault.ledger()?.settle_later(ticket);
-    vault.store.scrub().await?;
-    Ok(())
 }
 
 /// Ends an upload at its client's wish.
@@ -83,15 +67,44 @@ pub async fn terminate(vault: &Arc<Vault>, secret: &UploadSecret) -> Result<(), 
     let row = find(vault, secret).await?;
     refused_state(vault, &row)?;
     let _place = vault.uploads.enter(row.id).await;
+    if end(vault, &row, UploadState::Terminated, None, "terminated").await? {
+        return Ok(());
+    }
+    // Completed or ended while the request before this one settled.
+    refused_state(vault, &find(vault, secret).await?)
+}
+
+/// Ends an upload in one transaction with its audit entry; `false` when it was not open any more, or not at `at`.
+async fn end(
+    vault: &Arc<Vault>,
+    row: &UploadRow,
+    to: UploadState,
+    at: Option<(u64, u64)>,
+    reason: &'static str,
+) -> Result<bool, Failure> {
     let now = vault.clock.now();
-    let mut tx = vault.store.begin("terminate_upload").await?;
-    if !uploads::end(&mut tx, row.id, UploadState::Terminated, None, None, None).await? {
+    let ledger = vault.ledger()?;
+    let staff = vault.keys()?.staff_audit_key(row.collection).await?;
+    let entry = Draft::<UploadRejected>::new(now)
+        .collection(row.collection)
+        .decision(Decision::Denied)
+        .data("reason", reason)
+        .slot(SlotName::Upload, row.id.to_string(), OpeningUnder::Staff)
+        .slot(SlotName::Staff, row.person.to_string(), OpeningUnder::Staff)
+        .prepare(&OpeningKeys { staff: &staff, record: None })
+        .map_err(|e| Failure::new(Code::Internal).because(e))?;
+    let mut tx = vault.store.begin("end_upload").await?;
+    if !uploads::end(&mut tx, row.id, to, at, None, Some(reason)).await? {
         tx.rollback().await?;
-        // Completed or ended while the request before this one settled.
-        return refused_state(vault, &find(vault, secret).await?);
+        return Ok(false);
     }
     uploads::discard_parts(&mut tx, row.object, now.plus(DEADLINE)).await?;
+    let ticket = ledger.enqueue(&mut tx, entry, Some(format!("upload:{}", row.id))).await?;
     tx.commit().await?;
-    vault.store.scrub().await?;
-    Ok(())
+    ledger.settle_later(ticket);
+    // The wrap is gone from the rows; now from the database's own files too, as far as that is possible at once.
+    if let Err(e) = vault.store.scrub().await {
+        tracing::warn!(error = %e, "the database's log still holds pages of an ended upload; they go with the next one");
+    }
+    Ok(true)
 }
