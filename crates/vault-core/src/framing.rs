@@ -7,6 +7,13 @@
 ///
 /// The label names format and purpose (`feedback-vault/v1/record-wrap`) and separates domains.
 ///
+/// ```
+/// use vault_core::framing::framed;
+///
+/// assert_eq!(framed("x", &[b"ab"]), [0, 0, 0, 1, b'x', 0, 0, 0, 2, b'a', b'b']);
+/// assert_ne!(framed("x", &[b"ab", b"c"]), framed("x", &[b"a", b"bc"]));
+/// ```
+///
 /// # Panics
 /// When a field is 4 GiB or longer; callers frame identifiers and short texts.
 #[must_use]

@@ -93,6 +93,13 @@ impl CollectionId {
 }
 
 /// A collection's name in addresses: `[a-z0-9][a-z0-9-]{0,62}`.
+///
+/// ```
+/// use vault_core::ids::CollectionName;
+///
+/// assert!("customer-voices-2026".parse::<CollectionName>().is_ok());
+/// assert!("../etc".parse::<CollectionName>().is_err());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct CollectionName(String);
