@@ -66,6 +66,33 @@ fn from_a_file_to_a_file() {
 }
 
 #[test]
+fn what_was_asked_for_viewing_is_fetched_for_viewing() {
+    let vault = Vault::start();
+    let record = upload(&vault, &workspace().join("tests/fixtures/media/chromium-voice.webm").to_string_lossy());
+    let run = |person: &str, arguments: &[&str]| cli::run(&vault, person, arguments);
+    let play = |more: &[&str]| {
+        let mut arguments =
+            vec!["play", &record, "--purpose", PURPOSE, "--reason", "Hear it", "--out", "clip.webm", "--force"];
+        arguments.extend(more);
+        run("analyst", &arguments)
+    };
+    let asked = run("analyst", &["access", "request", &record, "--purpose", PURPOSE, "--reason", "Hear it"]).expect(0);
+    let request = asked.json()["id"].as_str().expect("a request").to_owned();
+    let _approved = run("approver", &["access", "approve", &request]).expect(0);
+    let played = play(&[]).expect(0).json();
+    assert_eq!(played["request_id"], request.as_str());
+    // Insisting on the original takes another request.
+    assert_eq!(play(&["--representation", "original"]).expect(1).json()["code"], "client_waiting");
+
+    let standing = ["access", "request", "--collection", "demo", "--records-per-day", "5", "--purpose", PURPOSE];
+    let asked = run("analyst", &[&standing[..], &["--reason", "Hear them"]].concat()).expect(0);
+    let request = asked.json()["id"].as_str().expect("a request").to_owned();
+    let _approved = run("approver", &["access", "approve", &request]).expect(0);
+    assert_eq!(play(&["--request", &request]).expect(0).json()["request_id"], request.as_str());
+    let _log = cli::verify_log(&vault).expect(0);
+}
+
+#[test]
 fn lists_and_states() {
     let vault = Vault::start();
     let record = upload(&vault, &workspace().join("tests/fixtures/media/chromium-voice.webm").to_string_lossy());

@@ -34,9 +34,12 @@ pub struct PlayArgs {
     /// Replace the file
     #[arg(long)]
     force: bool,
-    /// What to fetch: `original` needs the right `export`
-    #[arg(long, value_enum, default_value_t = RepresentationArg::Original)]
-    representation: RepresentationArg,
+    /// What to fetch: `original` needs the right `export` [default: original where it is given]
+    #[arg(long, value_enum)]
+    representation: Option<RepresentationArg>,
+    /// Use this request: a standing one, for instance
+    #[arg(long, value_name = "REQUEST")]
+    request: Option<String>,
     /// Wait for the approval, at most this many seconds
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "3600")]
     wait: Option<u64>,
@@ -64,10 +67,11 @@ pub fn run(context: &Context<'_>, args: &PlayArgs) -> Result<Report, Failure> {
         purpose: &args.purpose,
         reason: &args.reason,
         case_number: args.case_number.as_deref(),
-        export: args.representation == RepresentationArg::Original,
+        export: args.representation.map(|wanted| wanted == RepresentationArg::Original),
+        request: args.request.as_deref(),
     };
-    let request_id = request::approved(&client, &wish, args.wait)?;
-    let session = open(&client, &request_id, args)?;
+    let request::Found { id: request_id, export } = request::approved(&client, &wish, args.wait)?;
+    let session = open(&client, &request_id, &args.record, wish.export.unwrap_or(export))?;
     let fetched = download::fetch(&client, &session.playback_url, target);
     // Closed in either case: `playback.closed` then names what was really served. When it cannot be
     // closed the server does so itself, presuming everything was seen.
@@ -84,13 +88,10 @@ pub fn run(context: &Context<'_>, args: &PlayArgs) -> Result<Report, Failure> {
     Ok(Report::new(&document, format!("{size} bytes written to {}", args.out.display())))
 }
 
-fn open(client: &Client, request_id: &str, args: &PlayArgs) -> Result<Session, Failure> {
+fn open(client: &Client, request_id: &str, record: &str, original: bool) -> Result<Session, Failure> {
     let body = NewSession {
-        record_id: Some(args.record.clone()),
-        representation: Some(match args.representation {
-            RepresentationArg::Original => Representation::Original,
-            RepresentationArg::Playable => Representation::Playable,
-        }),
+        record_id: Some(record.to_owned()),
+        representation: Some(if original { Representation::Original } else { Representation::Playable }),
     };
     client.post(&format!("/v1/access-requests/{}/sessions", segment(request_id)?), &body)
 }
