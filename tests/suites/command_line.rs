@@ -106,6 +106,9 @@ fn lists_and_states() {
     );
     assert_eq!(run("key-officer", &["keys", "list", "demo"]).expect(0).json()["versions"][0]["state"], "active");
     assert_eq!(run("key-officer", &["root", "status"]).expect(0).json()["epochs"][0]["state"], "active");
+    let mut notice = cli::offline(&vault);
+    notice.args(["collections", "notice", "demo", "--url", &vault.dev.url]);
+    assert_eq!(cli::ended(notice).expect(0).json()["collection"], "demo", "the notice needs no token");
     let me = run("auditor", &["whoami"]).expect(0).json();
     assert_eq!(me["roles"][0]["role"], "auditor");
 

@@ -8,7 +8,7 @@ use vault_api::collections::{Collection, NewCollection, Notice};
 use vault_api::page::PageQuery;
 use vault_api::people::Reason;
 
-use crate::client::segment;
+use crate::client::{Client, segment};
 use crate::commands::{Context, Most};
 use crate::error::Failure;
 use crate::output::{Report, Table, clean, wire_name};
@@ -54,8 +54,12 @@ pub enum CollectionsCommand {
 
 /// Runs a command.
 pub fn run(context: &Context<'_>, command: &CollectionsCommand) -> Result<Report, Failure> {
-    let client = context.client()?;
+    let client = match command {
+        CollectionsCommand::Notice { .. } => context.anonymous()?,
+        _ => context.client()?,
+    };
     let collection: Collection = match command {
+        CollectionsCommand::Notice { collection } => return notice(&client, collection),
         CollectionsCommand::List { most } => {
             let page = client.list::<Collection>("/v1/collections", &PageQuery::default(), most.items())?;
             let mut table = Table::new(["name", "state", "tier", "title"]);
@@ -68,11 +72,6 @@ pub fn run(context: &Context<'_>, command: &CollectionsCommand) -> Result<Report
                 ]);
             }
             return Ok(Report::new(&page, table.render()));
-        }
-        CollectionsCommand::Notice { collection } => {
-            let notice: Notice = client.get_public(&format!("/v1/collections/{}/notice", segment(collection)?))?;
-            let text = format!("sha256 {}\n\n{}", notice.sha256, clean(&notice.text));
-            return Ok(Report::new(&notice, text));
         }
         CollectionsCommand::Create { file } => {
             let text = std::fs::read_to_string(file).map_err(Failure::file(file))?;
@@ -93,6 +92,13 @@ pub fn run(context: &Context<'_>, command: &CollectionsCommand) -> Result<Report
     };
     let text = describe(&collection);
     Ok(Report::new(&collection, text))
+}
+
+/// The notice is public: data subjects are shown it before anybody has a token.
+fn notice(client: &Client, collection: &str) -> Result<Report, Failure> {
+    let notice: Notice = client.get_public(&format!("/v1/collections/{}/notice", segment(collection)?))?;
+    let text = format!("sha256 {}\n\n{}", notice.sha256, clean(&notice.text));
+    Ok(Report::new(&notice, text))
 }
 
 fn describe(collection: &Collection) -> String {

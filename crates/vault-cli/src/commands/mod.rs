@@ -12,6 +12,7 @@ pub mod root;
 pub mod tokens;
 
 use clap::Args;
+use zeroize::Zeroizing;
 
 use crate::args::{Cli, Command, Global};
 use crate::client::{Client, normalise};
@@ -29,13 +30,8 @@ pub struct Context<'a> {
 impl Context<'_> {
     /// A client with the caller's token.
     pub fn client(&self) -> Result<Client, Failure> {
-        let login = read_login(&login_path(self.global.config_home.as_deref())?)?;
-        let (kept_url, kept_token) = login.unzip();
-        let url =
-            self.global.url.clone().or_else(|| kept_url.clone()).ok_or_else(|| {
-                Failure::Usage("no address: give --url, set FEEDBACK_VAULT_URL, or log in".to_owned())
-            })?;
-        let url = normalise(&url, self.global.allow_plain_http)?;
+        let (kept_url, kept_token) = self.login()?.unzip();
+        let url = self.url(kept_url.as_deref())?;
         let token = match (&self.global.token_file, kept_token) {
             (Some(path), _) => read_token_file(path)?,
             (None, Some(token)) if kept_url.as_ref() == Some(&url) => token,
@@ -45,6 +41,26 @@ impl Context<'_> {
             (None, None) => return Err(Failure::Token("no token given".to_owned())),
         };
         Client::new(url, Some(&token), self.global.ca_file.as_deref())
+    }
+
+    /// A client for what is public.
+    pub fn anonymous(&self) -> Result<Client, Failure> {
+        let url = match &self.global.url {
+            Some(_) => self.url(None)?,
+            None => self.url(self.login()?.map(|(url, _)| url).as_deref())?,
+        };
+        Client::new(url, None, self.global.ca_file.as_deref())
+    }
+
+    fn login(&self) -> Result<Option<(String, Zeroizing<String>)>, Failure> {
+        read_login(&login_path(self.global.config_home.as_deref())?)
+    }
+
+    /// The address that was given, else the last login's.
+    fn url(&self, kept: Option<&str>) -> Result<String, Failure> {
+        let url = self.global.url.as_deref().or(kept);
+        let none = || Failure::Usage("no address: give --url, set FEEDBACK_VAULT_URL, or log in".to_owned());
+        normalise(url.ok_or_else(none)?, self.global.allow_plain_http)
     }
 }
 
