@@ -63,6 +63,12 @@ impl Kind {
             Self::SessionClosed => "session-closed",
         }
     }
+
+    /// Whether what was taken away is never given back. All but a collection's suspension.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        !matches!(self, Self::CollectionSuspended)
+    }
 }
 
 impl FromStr for Kind {

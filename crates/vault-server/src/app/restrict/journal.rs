@@ -9,7 +9,7 @@ use vault_core::time::Timestamp;
 use super::RestrictError;
 use crate::objects::{Name, ObjectError, Objects};
 use crate::store::Store;
-use crate::store::restrictions::{self as rows, Numbered, Restriction};
+use crate::store::restrictions::{self as rows, Act, Kind, Numbered, Restriction};
 
 /// How far beyond a missing number to look for later ones. Numbers are missing while the object store could not be
 /// written; a run of more than this many, followed by a loss of the database, would not be noticed.
@@ -53,6 +53,8 @@ impl Entry {
             return Err(damaged);
         }
         match (entry.act.parse(), entry.kind.parse(), entry.target.parse()) {
+            // What is final is not given back: no vault writes that.
+            (Ok(Act::Lift), Ok(kind), _) if Kind::is_final(kind) => Err(damaged),
             (Ok(act), Ok(kind), Ok(target)) => {
                 let restriction = Restriction { act, kind, target, until: entry.until };
                 Ok(Numbered { counter, restriction, at: entry.at })
@@ -150,8 +152,14 @@ mod tests {
             r#"{"act":"impose","at":"2026-09-21T14:13:20.000Z","counter":7,"kind":"grant-revoked","target":"01a00000-0000-7000-8000-000000000001","until":"2026-09-21T14:13:20.000Z","v":1}"#
         );
         assert_eq!(Entry::read(text.as_bytes(), 7).unwrap(), numbered);
-        for bad in [text.replace("impose", "grant"), text.replace("\"v\":1", "\"v\":2"), "{}".to_owned(), String::new()]
-        {
+        for bad in [
+            text.replace("impose", "grant"),
+            // p6: nothing that is final is lifted by a file.
+            text.replace("impose", "lift"),
+            text.replace("\"v\":1", "\"v\":2"),
+            "{}".to_owned(),
+            String::new(),
+        ] {
             assert!(matches!(Entry::read(bad.as_bytes(), 7), Err(RestrictError::Journal { counter: 7 })), "{bad}");
         }
         assert!(Entry::read(text.as_bytes(), 8).is_err(), "an entry under another number");

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use vault_core::ids::{GrantId, RecordId, SessionId};
+use vault_core::ids::{CollectionId, GrantId, RecordId, SessionId};
 
 use super::*;
 use crate::metrics::Metrics;
@@ -34,18 +34,18 @@ async fn p6_bites_here_at_once_elsewhere_with_the_next_poll_and_after_a_restart(
     let dir = tempfile::tempdir().unwrap();
     let (store, objects) = (store(dir.path(), "vault.db").await, Objects::memory());
     let (here, elsewhere) = (node(&store, &objects).await, node(&store, &objects).await);
-    let record = RecordId::new(NOW);
-    let subject = Subject::new().record(record);
+    let collection = CollectionId::new(NOW);
+    let subject = Subject::new().collection(collection);
     assert_eq!(here.check(&subject), Ok(()));
-    assert!(impose(&here, Restriction::record_restricted(record)).await, "journalled");
-    let refused = Err(Refusal::Restricted(Kind::RecordRestricted));
+    assert!(impose(&here, Restriction::collection_suspended(collection)).await, "journalled");
+    let refused = Err(Refusal::Restricted(Kind::CollectionSuspended));
     assert_eq!(here.check(&subject), refused);
     assert_eq!(elsewhere.check(&subject), Ok(()));
     elsewhere.poll().await.unwrap();
     assert_eq!(elsewhere.check(&subject), refused);
     assert_eq!(node(&store, &objects).await.check(&subject), refused);
     // Given back, it is given back everywhere.
-    impose(&elsewhere, Restriction::record_restricted(record).lifted()).await;
+    impose(&elsewhere, Restriction::collection_suspended(collection).lifted()).await;
     here.poll().await.unwrap();
     assert_eq!((here.check(&subject), elsewhere.check(&subject)), (Ok(()), Ok(())));
 }

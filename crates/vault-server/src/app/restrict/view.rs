@@ -130,7 +130,11 @@ impl View {
         self.start.elapsed()
     }
 
-    /// Takes in acts, in any order and as often as they come: of two on one target the later number counts.
+    /// Takes in acts, in any order and as often as they come.
+    ///
+    /// Only a collection's suspension is ever given back ([`Kind::is_final`]): there, of two acts the later number
+    /// counts. Of the rest a row that gives something back, or one that ends sooner, was written by no vault and
+    /// changes nothing: who can write rows can take away and not give.
     pub fn apply(&self, acts: &[Numbered]) {
         if acts.is_empty() {
             return;
@@ -138,8 +142,15 @@ impl View {
         let mut latest = self.latest.write().unwrap_or_else(PoisonError::into_inner);
         for act in acts {
             let new = Latest { counter: act.counter, act: act.restriction.act, until: act.restriction.until };
-            let held = latest.entry((act.restriction.kind, act.restriction.target)).or_insert(new);
-            if held.counter < new.counter {
+            let (kind, target) = (act.restriction.kind, act.restriction.target);
+            if kind.is_final() && new.act == Act::Lift {
+                tracing::error!(counter = new.counter, kind = kind.name(), "a row that lifts what is final is ignored");
+                continue;
+            }
+            let held = latest.entry((kind, target)).or_insert(new);
+            if kind.is_final() {
+                held.until = held.until.zip(new.until).map(|(one, other)| one.max(other));
+            } else if held.counter < new.counter {
                 *held = new;
             }
         }
@@ -309,6 +320,36 @@ mod tests {
         let view = fresh();
         view.apply(&acts[..2]);
         assert_eq!(view.check(&subject), Ok(()));
+    }
+
+    #[test]
+    fn p6_no_row_lifts_or_shortens_what_is_final() {
+        let (person, token, binding) = (PersonId::new(NOW), TokenId::new(NOW), BindingId::new(NOW));
+        let (record, grant, session) = (RecordId::new(NOW), GrantId::new(NOW), SessionId::new(NOW));
+        let subject = Subject::new().person(person).token(token).binding(binding).record(record).grant(grant);
+        let subject = subject.session(session);
+        let later = NOW.plus(Duration::from_secs(60));
+        for restriction in [
+            Restriction::person_disabled(person),
+            Restriction::token_revoked(token, later),
+            Restriction::role_revoked(binding),
+            Restriction::record_erased(record),
+            Restriction::record_restricted(record),
+            Restriction::grant_revoked(grant, later),
+            Restriction::session_closed(session, later),
+        ] {
+            let sooner = Restriction { until: Some(Timestamp::from_millis(1)), ..restriction };
+            let planted = [numbered(8, restriction.lifted()), numbered(9, sooner)];
+            for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+                let acts = [numbered(7, restriction), planted[0], planted[1]];
+                let view = fresh();
+                for i in order {
+                    view.apply(&acts[i..=i]);
+                }
+                view.forget(NOW);
+                assert_eq!(view.check(&subject), Err(Refusal::Restricted(restriction.kind)), "{order:?}");
+            }
+        }
     }
 
     #[test]
