@@ -46,7 +46,7 @@ impl Place {
         let place = Self { folder, port: free_port(), admin_port: free_port(), server: None };
         let mut config = format!(
             "data_dir = '{}'\nlisten = '127.0.0.1:{}'\nadmin_listen = '127.0.0.1:{}'\nlog_name = 'vault.example/log'\n\
-             [memory]\nrequire_locked = false\n",
+             ",
             place.path("data").display(),
             place.port,
             place.admin_port
@@ -279,7 +279,7 @@ fn serve_refuses_a_vault_that_dev_made() {
     let config = vault.room().join("vault.toml");
     let text = format!(
         "data_dir = '{}'\nlisten = '127.0.0.1:{}'\nadmin_listen = '127.0.0.1:{}'\nlog_name = 'vault.example/log'\n\
-         [custody]\npassphrase_file = '{}'\n[memory]\nrequire_locked = false\n",
+         [custody]\npassphrase_file = '{}'\n",
         vault.data().display(),
         free_port(),
         free_port(),

@@ -37,7 +37,7 @@ pub fn dev(dir: &Path, address: SocketAddr, announce: impl FnOnce(&DevFile, &Pat
     let admin = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
     let config = config(&dir, &passphrase_file, public.local_addr()?, admin.local_addr()?)?;
     telemetry::start(&config.logging);
-    protect(config.memory.require_locked)?;
+    protect(false)?;
     block_on(async {
         let vault = Vault::open(config, Arc::new(SystemClock)).await?;
         // Callers are believed only while restrictions are learnt of; the node's own jobs start with its listeners.
@@ -111,7 +111,7 @@ fn config(dir: &Path, passphrase: &Path, public: SocketAddr, admin: SocketAddr) 
     let quoted = |path: &Path| toml::Value::String(path.display().to_string());
     let text = format!(
         "data_dir = {}\nlisten = \"{public}\"\nadmin_listen = \"{admin}\"\nlog_name = \"{}\"\n\
-         [custody]\npassphrase_file = {}\n[memory]\nrequire_locked = false\n",
+         [custody]\npassphrase_file = {}\n",
         quoted(dir),
         sample::LOG_NAME,
         quoted(passphrase),

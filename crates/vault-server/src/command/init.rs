@@ -33,7 +33,7 @@ pub fn init(
 ) -> Result<Made, CommandError> {
     let config = Config::load(config, variables)?;
     telemetry::start(&config.logging);
-    protect(config.memory.require_locked)?;
+    protect(true)?;
     let text =
         std::fs::read_to_string(people).map_err(|source| CommandError::Read { path: people.to_owned(), source })?;
     // Before anything is made: a mistake in the file leaves nothing behind.

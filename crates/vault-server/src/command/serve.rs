@@ -13,7 +13,7 @@ use crate::{app, run, telemetry};
 pub fn serve(config: &Path, variables: impl Iterator<Item = (String, String)>) -> Result<(), CommandError> {
     let config = Config::load(config, variables)?;
     telemetry::start(&config.logging);
-    protect(config.memory.require_locked)?;
+    protect(true)?;
     block_on(async {
         let (public, admin) = (listen(config.listen)?, listen(config.admin_listen)?);
         let vault = Vault::open(config, Arc::new(SystemClock)).await?;

@@ -13,7 +13,6 @@ const OF_THE_CLI: [&str; 3] = ["FEEDBACK_VAULT_URL", "FEEDBACK_VAULT_TOKEN_FILE"
 enum Kind {
     Text,
     Number,
-    Switch,
     List,
 }
 
@@ -42,7 +41,6 @@ const KEYS: &[(&[&str], Kind)] = &[
     (&["sessions", "minutes"], Kind::Number),
     (&["logging", "format"], Kind::Text),
     (&["logging", "level"], Kind::Text),
-    (&["memory", "require_locked"], Kind::Switch),
 ];
 
 /// Lays the variables over the table; answers how many there were.
@@ -81,7 +79,6 @@ fn parse(name: &str, kind: Kind, value: &str) -> Result<Value, ConfigError> {
     Ok(match kind {
         Kind::Text => Value::String(value.to_owned()),
         Kind::Number => Value::Integer(value.parse().map_err(|_| wrong("a whole number"))?),
-        Kind::Switch => Value::Boolean(value.parse().map_err(|_| wrong("true or false"))?),
         Kind::List => {
             Value::Array(value.split(',').filter(|v| !v.is_empty()).map(|v| Value::String(v.trim().into())).collect())
         }

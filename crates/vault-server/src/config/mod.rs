@@ -78,9 +78,6 @@ pub struct Config {
     /// What the server writes to standard error.
     #[serde(default)]
     pub logging: Logging,
-    /// Memory for keys.
-    #[serde(default)]
-    pub memory: Memory,
     /// What the vault is for; `dev` sets it, no file or variable can.
     #[serde(skip, default = "production")]
     pub setting: Setting,
@@ -213,20 +210,6 @@ impl Default for Logging {
     }
 }
 
-/// Memory for keys.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Memory {
-    /// Whether a server that cannot lock its keys in memory ends. Only `dev` runs without.
-    pub require_locked: bool,
-}
-
-impl Default for Memory {
-    fn default() -> Self {
-        Self { require_locked: true }
-    }
-}
-
 fn default_listen() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8080))
 }
@@ -341,7 +324,6 @@ mod tests {
             &[
                 ("FEEDBACK_VAULT_LIMITS_UPLOAD_HOURS", "5"),
                 ("FEEDBACK_VAULT_CUSTODY_PASSPHRASE_FILE", "/run/pass"),
-                ("FEEDBACK_VAULT_MEMORY_REQUIRE_LOCKED", "false"),
                 ("FEEDBACK_VAULT_PROXY_TRUSTED", "127.0.0.1,::1"),
                 ("FEEDBACK_VAULT_URL", "http://for-the-cli"),
                 ("PATH", "/bin"),
@@ -350,7 +332,6 @@ mod tests {
         .unwrap();
         assert_eq!(config.limits.upload_hours, 5);
         assert_eq!(config.custody.passphrase_file.as_deref(), Some(Path::new("/run/pass")));
-        assert!(!config.memory.require_locked);
         assert_eq!(config.proxy.trusted.len(), 2);
     }
 

@@ -31,14 +31,20 @@ mod schema;
 pub mod sessions;
 pub mod uploads;
 
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
 use std::sync::Arc;
 use std::time::Instant;
 
-use sqlx::{Any, AnyConnection, AnyPool, Transaction, pool::PoolConnection};
+use sqlx::{Any, AnyConnection, AnyPool, Row as _, Transaction, pool::PoolConnection};
 
 pub use engine::Engine;
 
 use crate::metrics::Metrics;
+
+/// How long erased rows may lie in older pages before the first scrub, and between later ones at the most.
+const FIRST_SCRUB: Duration = Duration::from_millis(500);
+const LAST_SCRUB: Duration = Duration::from_secs(30);
 
 /// Why the database did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +104,8 @@ pub struct Store {
     writers: AnyPool,
     readers: AnyPool,
     metrics: Arc<Metrics>,
+    /// Whether a scrub is on its way.
+    scrubbing: Arc<AtomicBool>,
     /// What the next commits are to suffer.
     #[cfg(test)]
     pub faults: Arc<faults::Faults>,
@@ -112,6 +120,7 @@ impl Store {
             writers,
             readers,
             metrics,
+            scrubbing: Arc::default(),
             #[cfg(test)]
             faults: Arc::default(),
         };
@@ -149,11 +158,36 @@ impl Store {
     /// call it after erasing wraps or openings. On SQLite deleted content is overwritten in place
     /// (`secure_delete`), and this empties the write-ahead log of older pages.
     pub async fn scrub(&self) -> Result<(), StoreError> {
-        if let Some(statement) = self.engine.scrub_statement() {
-            let mut conn = self.writers.acquire().await?;
-            sqlx::query(statement).execute(&mut *conn).await?;
+        let Some(statement) = self.engine.scrub_statement() else { return Ok(()) };
+        let mut conn = self.writers.acquire().await?;
+        // Readers in the way are no error to SQLite: its answer's first column is 1 then, and nothing was emptied.
+        let row = sqlx::query(statement).fetch_one(&mut *conn).await?;
+        if row.try_get::<i64, _>(0).unwrap_or(0) == 0 {
+            Ok(())
+        } else {
+            Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut))
         }
-        Ok(())
+    }
+
+    /// [`Store::scrub`] in the background: soon, once for all who ask meanwhile, and again until it succeeds.
+    pub fn scrub_soon(&self) {
+        if self.engine.scrub_statement().is_none() || self.scrubbing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let store = self.clone();
+        tokio::spawn(async move {
+            let mut pause = FIRST_SCRUB;
+            loop {
+                tokio::time::sleep(pause).await;
+                // Whoever asks from here on needs another round.
+                store.scrubbing.store(false, Ordering::Release);
+                match store.scrub().await {
+                    Ok(()) => return,
+                    Err(_) if store.writers.is_closed() || store.scrubbing.swap(true, Ordering::AcqRel) => return,
+                    Err(_) => pause = (pause * 2).min(LAST_SCRUB),
+                }
+            }
+        });
     }
 
     /// Whether the database answers.

@@ -100,6 +100,8 @@ pub struct UploadRow {
     pub terms: ConsentTerms,
     /// Why it was refused.
     pub refusal: Option<String>,
+    /// When it was begun.
+    pub created_at: Timestamp,
     /// When it ends if nothing comes.
     pub expires_at: Timestamp,
 }
@@ -136,6 +138,7 @@ impl UploadRow {
                 notice_sha256: c.array("notice_sha256")?,
             },
             refusal: c.maybe_text("refusal")?,
+            created_at: c.time("created_at")?,
             expires_at: c.time("expires_at")?,
         })
     }

@@ -22,6 +22,7 @@ use super::create::{Details, details_place};
 use crate::app::collections;
 use crate::app::error::Failure;
 use crate::state::Vault;
+use crate::store::collections::CollectionState;
 use crate::store::records::{self, ObjectRow, RecordRow, RecordState};
 use crate::store::uploads::{self, NewPart, UploadRow, UploadState};
 
@@ -46,6 +47,9 @@ pub async fn adopt(vault: &Arc<Vault>, offer: Offer<'_>) -> Result<RecordId, Fai
     let row = offer.row;
     let now = vault.clock.now();
     let collection = collections::get(vault, row.collection).await?;
+    if collection.state != CollectionState::Open {
+        return Err(Code::CollectionNotOpen.into());
+    }
     let keys = vault.keys()?;
     let staff = keys.staff_audit_key(row.collection).await?;
     let pseudonym = pseudonym(vault, row, offer.record_key).await?;
@@ -109,6 +113,8 @@ pub async fn adopt(vault: &Arc<Vault>, offer: Offer<'_>) -> Result<RecordId, Fai
     // The entry is durable with the record. A log that is blocked delays its publication, not the upload: clients
     // take a 5xx on the last request for success.
     ledger.settle_later(ticket);
+    // The wrap in progress is gone from the row; its older page goes soon.
+    vault.store.scrub_soon();
     Ok(row.record)
 }
 

@@ -161,6 +161,7 @@ pub async fn create(
         consent: consent.as_ref().map(|c| field_key.seal(consent_place(&record), c.to_json().as_bytes())),
         terms: terms(&collection, consent.as_ref()),
         refusal: None,
+        created_at: now,
         expires_at,
     };
     let mut tx = vault.store.begin("create_upload").await?;

@@ -102,9 +102,7 @@ async fn end(
     let ticket = ledger.enqueue(&mut tx, entry, Some(format!("upload:{}", row.id))).await?;
     tx.commit().await?;
     ledger.settle_later(ticket);
-    // The wrap is gone from the rows; now from the database's own files too, as far as that is possible at once.
-    if let Err(e) = vault.store.scrub().await {
-        tracing::warn!(error = %e, "the database's log still holds pages of an ended upload; they go with the next one");
-    }
+    // The wrap is gone from the row; its older page goes soon.
+    vault.store.scrub_soon();
     Ok(true)
 }

@@ -14,7 +14,7 @@ use vault_api::code::Code;
 use vault_core::ids::RecordId;
 use vault_core::keys::hierarchy::{ObjectKey, RecordKey};
 use vault_core::keys::upload::{UploadSecret, unwrap_in_progress};
-use vault_core::media::container::{ClaimedType, Inspector, Refusal};
+use vault_core::media::container::{ClaimedType, Inspector, Refusal as ContentRefusal};
 use vault_core::media::floe::Header;
 use vault_core::media::layout::SegmentLength;
 use vault_core::media::object::ObjectContext;
@@ -26,12 +26,22 @@ use super::active::Place;
 use super::checksum::Checksum;
 use super::writer::{Ground, Position, SegmentWriter};
 use super::{complete, find, refuse, refused_state};
+use crate::app::collections;
 use crate::app::error::Failure;
+use crate::app::restrict::{Refusal, Subject};
 use crate::state::Vault;
+use crate::store::collections::CollectionState;
 use crate::store::uploads::{self, Advance, UploadRow, UploadState};
 
 /// Parts are cut at this length, so that a long request commits on the way and a crash costs no more than this.
 const PART_BYTES: u64 = 32 << 20;
+
+/// Bytes a second below which a request that has lasted longer than the idle time is ended: a third of what the
+/// thinnest voice codec sends.
+const SLOWEST: u64 = 256;
+
+/// However often bytes come, an upload ends this long after it began: its resume key must not live for ever.
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// What a request brings besides its body.
 pub struct Incoming {
@@ -76,6 +86,7 @@ where
 {
     let row = find(vault, secret).await?;
     refused_state(vault, &row)?;
+    still_taken(vault, &row).await?;
     let length = declared(&row, incoming.length)?;
     if length.is_some_and(|l| l > vault.config.limits.upload_bytes) {
         return Err(Code::UploadTooLarge.into());
@@ -91,7 +102,28 @@ where
         refused_state(vault, &row)?;
         return Err(conflict(row.received));
     };
+    // Again on the row that is held now: the request before this one may have declared the length.
+    let length = declared(&row, incoming.length)?;
+    check_fits(vault, incoming.offset, length, incoming.body_length)?;
     Session::open(vault, secret, row, length, place).await?.run(incoming.checksum, body).await
+}
+
+/// Whether the collection still takes what was begun: it is open, and nobody has suspended it or disabled the uploader.
+/// A countermeasure that lapsed stops new uploads, not those under way.
+async fn still_taken(vault: &Vault, row: &UploadRow) -> Result<(), Failure> {
+    if collections::get(vault, row.collection).await?.state != CollectionState::Open {
+        return Err(Code::CollectionNotOpen.into());
+    }
+    unrestricted(vault, row)
+}
+
+/// The part of it that is asked for each piece of a body: in memory.
+fn unrestricted(vault: &Vault, row: &UploadRow) -> Result<(), Failure> {
+    match vault.restrictions.check(&Subject::new().collection(row.collection).person(row.person)) {
+        Ok(()) => Ok(()),
+        Err(Refusal::Restricted(_)) => Err(Code::CollectionNotOpen.into()),
+        Err(Refusal::Stale) => Err(Refusal::Stale.into()),
+    }
 }
 
 fn conflict(stands_at: u64) -> Failure {
@@ -202,7 +234,14 @@ impl<'v> Session<'v> {
         // With a checksum nothing is decided before all of it has come: a damaged transfer is no bad content.
         let mut refusal = None;
         let idle = Duration::from_secs(self.vault.config.limits.idle_seconds);
+        let (began, began_at) = (tokio::time::Instant::now(), self.taken);
         let stopped = loop {
+            unrestricted(self.vault, &self.row)?;
+            // Whoever trickles holds room that others wait for.
+            let spent = began.elapsed();
+            if spent > idle && (self.taken - began_at) / spent.as_secs().max(1) < SLOWEST {
+                break Stop::Interrupted;
+            }
             let next = tokio::select! {
                 biased;
                 () = self.place.stop.cancelled() => break Stop::Evicted,
@@ -255,7 +294,7 @@ impl<'v> Session<'v> {
         bytes: &[u8],
         checksum: Option<&mut Checksum>,
         refused: bool,
-    ) -> Result<Result<(), Refusal>, Failure> {
+    ) -> Result<Result<(), ContentRefusal>, Failure> {
         let end = self.taken.saturating_add(bytes.len() as u64);
         if self.length.is_some_and(|l| end > l) {
             return Err(Code::UploadPastLength.into());
@@ -283,7 +322,8 @@ impl<'v> Session<'v> {
     /// Makes durable what was taken in and advances the offset. Answers when the upload now expires.
     async fn commit(&mut self) -> Result<Timestamp, Failure> {
         let now = self.vault.clock.now();
-        let expires_at = now.plus(Duration::from_secs(self.vault.config.limits.upload_hours * 3600));
+        let hours = Duration::from_secs(self.vault.config.limits.upload_hours * 3600);
+        let expires_at = now.plus(hours).min(self.row.created_at.plus(LONGEST.max(hours)));
         if self.taken == self.committed && self.length == self.row.length {
             return Ok(self.row.expires_at);
         }
@@ -340,7 +380,7 @@ impl<'v> Session<'v> {
         Ok(Received { offset: self.taken, record: Some(record), expires_at: self.row.expires_at })
     }
 
-    async fn reject(self, refusal: Refusal) -> Result<Received, Failure> {
+    async fn reject(self, refusal: ContentRefusal) -> Result<Received, Failure> {
         self.writer.abort().await;
         Err(refuse(self.vault, &self.row, refusal).await)
     }

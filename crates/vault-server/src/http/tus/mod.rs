@@ -15,6 +15,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use tracing::Instrument as _;
 use utoipa_axum::routes;
 use vault_api::code::Code;
 use vault_api::names::{TUS_CONTENT_TYPE, TUS_EXTENSIONS, TUS_VERSION, VAULT_RECORD_ID};
@@ -104,16 +105,31 @@ async fn begin(
         let mut location = HeaderValue::from_str(&path).map_err(|e| Failure::new(Code::Internal).because(e))?;
         location.set_sensitive(true);
         response.headers_mut().insert(header::LOCATION, location);
-        if with_upload {
-            // The upload exists whatever becomes of these bytes: the client asks with HEAD and goes on.
-            let incoming = Incoming { offset: 0, length: None, body_length, checksum };
-            match receive::receive(&vault, &created.secret, incoming, body.into_data_stream()).await {
-                Ok(received) => advance(&mut response, &received),
-                Err(failure) if over(&failure) => return Err(failure),
-                Err(_) => expires(&mut response, created.expires_at),
-            }
-        } else {
+        if !with_upload {
             expires(&mut response, created.expires_at);
+            return Ok(response);
+        }
+        let incoming = Incoming { offset: 0, length: None, body_length, checksum };
+        let secret = Arc::new(created.secret);
+        match take_in(&vault, &secret, incoming, body).await {
+            Ok(received) => advance(&mut response, &received),
+            Err(failure) if over(&failure) => return Err(failure),
+            Err(failure) if failure.code().status() < 500 && !recoverable(&failure) => {
+                // The bytes were wrong, the upload exists: the client is told both.
+                let location = response.headers_mut().remove(header::LOCATION);
+                response = failure.into_response();
+                if let Some(location) = location {
+                    response.headers_mut().insert(header::LOCATION, location);
+                }
+            }
+            // The upload stands where it stands: the client goes on from there.
+            Err(_) => match receive::status(&vault, &secret).await {
+                Ok(status) => {
+                    response.headers_mut().insert(headers::UPLOAD_OFFSET, HeaderValue::from(status.offset));
+                    expires(&mut response, status.expires_at);
+                }
+                Err(_) => expires(&mut response, created.expires_at),
+            },
         }
         Ok::<_, Failure>(response)
     };
@@ -228,7 +244,7 @@ async fn proceed(
             body_length: content_length(&headers),
             checksum: headers::checksum(&headers)?,
         };
-        let received = receive::receive(&vault, &secret, incoming, body.into_data_stream()).await?;
+        let received = take_in(&vault, &Arc::new(secret), incoming, body).await?;
         let mut response = tus(StatusCode::NO_CONTENT);
         advance(&mut response, &received);
         Ok::<_, Failure>(response)
@@ -248,6 +264,25 @@ async fn stop(State(vault): State<Arc<Vault>>, Path(secret): Path<String>, heade
         Ok::<_, Failure>(tus(StatusCode::NO_CONTENT))
     };
     finish(outcome.await)
+}
+
+/// Takes in a body on a task of its own: when the connection breaks, HTTP/2 drops the handler where it stands, and what
+/// has arrived is to be committed all the same.
+async fn take_in(
+    vault: &Arc<Vault>,
+    secret: &Arc<UploadSecret>,
+    incoming: Incoming,
+    body: Body,
+) -> Result<Received, Failure> {
+    let (vault, secret) = (Arc::clone(vault), Arc::clone(secret));
+    let span = tracing::Span::current();
+    let task = async move { receive::receive(&vault, &secret, incoming, body.into_data_stream()).await };
+    tokio::spawn(task.instrument(span)).await.unwrap_or_else(|e| Err(Failure::new(Code::Internal).because(e)))
+}
+
+/// Whether the same bytes may be sent again.
+fn recoverable(failure: &Failure) -> bool {
+    matches!(failure.code(), Code::UploadInterrupted | Code::UploadBusy | Code::UploadOffsetConflict)
 }
 
 /// An address that is no secret is an unknown upload.

@@ -105,6 +105,7 @@ impl Ground {
             consent: Some(b"sealed consent that must go".to_vec()),
             terms: ConsentTerms { purposes: vec![], expires_at: None, notice_sha256: [1; 32] },
             refusal: None,
+            created_at: NOW,
             expires_at: NOW.plus(HOUR),
         };
         let mut tx = self.store.begin("test").await.unwrap();
