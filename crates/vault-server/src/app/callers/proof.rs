@@ -36,16 +36,16 @@ pub(super) async fn token(
 /// What was issued, and by whom it was confirmed, as far as row and log agree.
 async fn token_terms(vault: &Vault, row: &TokenRow) -> Result<Option<TokenTerms>, Failure> {
     let issued = TokenTerms::of(row);
-    let kept = vault.callers.token(row.id);
-    if let Some(kept) = &kept
-        && kept.confirmed_by == row.confirmed_by
-    {
-        return Ok(kept.agrees_with(&issued).then(|| kept.clone()));
-    }
-    if kept.is_none() {
-        let found = vault.ledger()?.find::<TokenIssued>(&reference::token(row.id)).await?;
-        if found.as_ref().and_then(TokenTerms::from_evidence).as_ref() != Some(&issued) {
-            return Ok(None);
+    match vault.callers.token(row.id) {
+        // What was issued never changes: a row that tells otherwise was edited, whatever it says of a confirmation.
+        Some(kept) if !kept.agrees_with(&issued) => return Ok(None),
+        Some(kept) if kept.confirmed_by == row.confirmed_by => return Ok(Some(kept)),
+        Some(_) => {}
+        None => {
+            let found = vault.ledger()?.find::<TokenIssued>(&reference::token(row.id)).await?;
+            if found.as_ref().and_then(TokenTerms::from_evidence).as_ref() != Some(&issued) {
+                return Ok(None);
+            }
         }
     }
     let mut terms = issued;

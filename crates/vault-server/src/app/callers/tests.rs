@@ -116,6 +116,42 @@ async fn p5_a_token_written_into_the_database_by_hand_opens_nothing() {
 }
 
 #[tokio::test]
+async fn p5_a_token_already_proven_is_not_believed_when_its_row_is_edited() {
+    let house = House::new().await;
+    let newcomer = house.enter("Newcomer", "human").await;
+    house.give(newcomer, "auditor").await;
+    let (_, token) = house.issue(newcomer).await;
+    assert_eq!(get(&house, Some(&token), PEOPLE).await.0, StatusCode::OK);
+    house.by_hand("CREATE TABLE kept_aside AS SELECT * FROM tokens WHERE issued_by IS NOT NULL").await;
+    // What is edited stands beside a confirmation, so that the proof kept in memory is not taken as it is.
+    macro_rules! edit {
+        ($edit:literal) => {
+            concat!(
+                "UPDATE tokens SET confirmed_by = (SELECT id FROM persons WHERE name = 'administrator-2'), ",
+                $edit,
+                " WHERE id IN (SELECT id FROM kept_aside)"
+            )
+        };
+    }
+    for edit in [
+        edit!(
+            "person_id = (SELECT id FROM persons WHERE name = 'administrator'), issued_by = NULL, roles = NULL, \
+             expires_at = expires_at + 1"
+        ),
+        edit!("person_id = (SELECT id FROM persons WHERE name = 'administrator')"),
+        edit!("issued_by = NULL"),
+        edit!("roles = 'auditor'"),
+        edit!("expires_at = expires_at + 1"),
+    ] {
+        house.by_hand(edit).await;
+        assert_eq!(get(&house, Some(&token), ME).await.0, StatusCode::UNAUTHORIZED, "{edit}");
+        house.by_hand("DELETE FROM tokens WHERE id IN (SELECT id FROM kept_aside)").await;
+        house.by_hand("INSERT INTO tokens SELECT * FROM kept_aside").await;
+        assert_eq!(get(&house, Some(&token), PEOPLE).await.0, StatusCode::OK, "put back after {edit}");
+    }
+}
+
+#[tokio::test]
 async fn p6_what_was_revoked_stays_revoked_when_rows_are_put_back() {
     let house = House::new().await;
     let newcomer = house.enter("Newcomer", "human").await;
