@@ -164,11 +164,16 @@ pub async fn usage(tx: &mut Tx, grant: GrantId, record: RecordId, day: Timestamp
 }
 
 /// Notes that a process other than the one that opened it serves the session, or that what was served is forgotten:
-/// from here on nobody knows all of it.
-pub async fn mark_shared(store: &Store, id: SessionId) -> Result<(), StoreError> {
+/// from here on nobody knows all of it. `false` when it is closed: then its `playback.closed` says what was served, and
+/// nothing may be served beyond that.
+pub async fn mark_shared(store: &Store, id: SessionId) -> Result<bool, StoreError> {
     let mut tx = store.begin("share_session").await?;
-    sqlx::query("UPDATE sessions SET shared = 1 WHERE id = $1").bind(id.to_string()).execute(tx.conn()).await?;
-    tx.commit().await
+    let marked = sqlx::query("UPDATE sessions SET shared = 1 WHERE id = $1 AND closed_at IS NULL")
+        .bind(id.to_string())
+        .execute(tx.conn())
+        .await?;
+    tx.commit().await?;
+    Ok(marked.rows_affected() == 1)
 }
 
 /// Closes a session that is open and returns its row; `None` when somebody else closed it, or there is none.

@@ -75,6 +75,12 @@ impl Caller {
         self.token
     }
 
+    /// When that token ends by itself.
+    #[must_use]
+    pub const fn token_ends(&self) -> Timestamp {
+        self.token_ends
+    }
+
     /// What decisions in vault-core take: the person with their proven roles, narrowed by the token.
     #[must_use]
     pub const fn held(&self) -> &caller::Caller {

@@ -12,6 +12,7 @@ use vault_core::audit::slot::{OpeningKeys, OpeningUnder, SlotName};
 use vault_core::ids::SessionId;
 use vault_core::time::Timestamp;
 
+use super::is_callers;
 use super::served::Served;
 use crate::app::callers::Caller;
 use crate::app::error::Failure;
@@ -48,7 +49,7 @@ impl Why {
 
 /// The caller ends their session. One that has ended is told so.
 pub async fn close(vault: &Vault, caller: &Caller, id: SessionId) -> Result<(), Failure> {
-    let row = sessions::find(&vault.store, id).await?.filter(|row| row.person == caller.person());
+    let row = sessions::find(&vault.store, id).await?.filter(|row| is_callers(caller, row));
     let row = row.ok_or(Code::NotFound)?;
     if row.closed_at.is_some() {
         return Err(Code::SessionEnded.into());

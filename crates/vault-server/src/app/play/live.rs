@@ -31,6 +31,9 @@ pub enum Ended {
     /// Its time is over.
     #[error("the session has expired")]
     Expired,
+    /// The token that fetches it has ended.
+    #[error("the token has expired")]
+    TokenExpired,
     /// It was closed.
     #[error("the session was closed")]
     Closed,
@@ -43,6 +46,7 @@ impl From<Ended> for Failure {
     fn from(ended: Ended) -> Self {
         match ended {
             Ended::Refused(refusal) => refusal.into(),
+            Ended::TokenExpired => Code::Unauthenticated.into(),
             Ended::Expired | Ended::Closed => Code::SessionEnded.into(),
             Ended::Unreadable(e) if e.is_damage() => Self::new(Code::IntegrityFailure).because(e),
             Ended::Unreadable(e) => Self::new(Code::Unavailable).because(e),

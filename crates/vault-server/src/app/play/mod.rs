@@ -27,6 +27,8 @@ pub(crate) mod testing;
 use std::sync::Arc;
 
 use vault_api::code::Code;
+use vault_core::access::person::Place;
+use vault_core::access::role::Action;
 use vault_core::audit::entry::PlaybackOpened;
 use vault_core::audit::evidence::Recorded;
 use vault_core::ids::SessionId;
@@ -47,15 +49,16 @@ use crate::store::records;
 use crate::store::sessions::{self, SessionRow};
 use live::{Ended, Live};
 use source::{ReadError, Source};
-use stream::Gate;
+use stream::{Bearer, Gate};
 
 /// What is served, as answers and entries name it.
 const SERVED: &str = "original";
 
-/// What stands between sessions and their bytes on this node.
+/// What stands between sessions and their bytes on this node, for one request of the caller's.
 #[must_use]
-pub fn gate(vault: &Vault) -> Gate {
+pub fn gate(vault: &Vault, caller: &Caller) -> Gate {
     Gate {
+        bearer: Bearer::of(caller),
         restrictions: vault.restrictions.clone(),
         clock: Arc::clone(&vault.clock),
         metrics: Arc::clone(&vault.metrics),
@@ -69,12 +72,18 @@ pub async fn find(vault: &Arc<Vault>, caller: &Caller, id: SessionId) -> Result<
         Some(live) => live,
         None => rebuild(vault, caller, id).await?,
     };
-    if live.row().person == caller.person() { Ok(live) } else { Err(Code::NotFound.into()) }
+    if is_callers(caller, live.row()) { Ok(live) } else { Err(Code::NotFound.into()) }
+}
+
+/// Whether the session is the caller's to use: their own, in a collection that their roles and this token reach.
+fn is_callers(caller: &Caller, row: &SessionRow) -> bool {
+    let place = Place::Collection(row.collection);
+    row.person == caller.person() && caller.permit_on(Action::PlaybackRead, place).is_ok()
 }
 
 /// A session opened by another process, or fallen out of memory: made again from what the log proves.
 async fn rebuild(vault: &Arc<Vault>, caller: &Caller, id: SessionId) -> Result<Arc<Live>, Failure> {
-    let row = sessions::find(&vault.store, id).await?.filter(|row| row.person == caller.person());
+    let row = sessions::find(&vault.store, id).await?.filter(|row| is_callers(caller, row));
     let row = row.ok_or(Code::NotFound)?;
     if row.closed_at.is_some() || row.expires_at <= vault.clock.now() {
         return Err(Code::SessionEnded.into());
@@ -91,7 +100,9 @@ async fn rebuild(vault: &Arc<Vault>, caller: &Caller, id: SessionId) -> Result<A
     let record = records::find(&vault.store, row.record).await?.ok_or(Code::RecordNotAvailable)?;
     let key = open::record_key(vault, &record).await?;
     // From here on nobody knows all that was served.
-    sessions::mark_shared(&vault.store, id).await?;
+    if !sessions::mark_shared(&vault.store, id).await? {
+        return Err(Code::SessionEnded.into());
+    }
     warm(vault, SessionRow { shared: true, ..row }, key, evidence).await
 }
 
@@ -122,7 +133,8 @@ async fn warm(
     let (live, made_room) = vault.sessions.keep(built?);
     if let Some(forgotten) = made_room {
         let _ = forgotten.end();
-        sessions::mark_shared(&vault.store, forgotten.row().id).await?;
+        // One that was closed meanwhile keeps the account it was closed with.
+        let _open = sessions::mark_shared(&vault.store, forgotten.row().id).await?;
     }
     vault.metrics.sessions_open.set(i64::try_from(vault.sessions.len()).unwrap_or(i64::MAX));
     Ok(live)

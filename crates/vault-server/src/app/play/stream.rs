@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use vault_core::media::layout::{InvalidExtent, SegmentSlice};
-use vault_core::time::Clock;
+use vault_core::time::{Clock, Timestamp};
 use zeroize::Zeroizing;
 
 use super::findings::Findings;
 use super::live::{Ended, Live};
 use super::source::ReadError;
-use crate::app::restrict::Restrictions;
+use crate::app::callers::Caller;
+use crate::app::restrict::{Restrictions, Subject, Watch};
 use crate::metrics::Metrics;
 
 /// Most ciphertext read at once: eight segments of a voice, two of a video (less their overhead of 32 bytes each). A
@@ -22,9 +23,32 @@ const READ_AHEAD: u64 = 512 * 1024 + 8 * 32;
 /// From this segment size on, decryption leaves the threads that answer requests.
 const OWN_THREAD_FROM: usize = 128 * 1024;
 
-/// What of a node stands between a session and its bytes.
+/// The token that a request came with. What it fetches ends with it, in the middle of an answer too.
+#[derive(Clone)]
+pub struct Bearer {
+    watch: Arc<Watch>,
+    ends: Timestamp,
+}
+
+impl Bearer {
+    /// The caller's.
+    #[must_use]
+    pub fn of(caller: &Caller) -> Self {
+        Self::new(Subject::new().person(caller.person()).token(caller.token()), caller.token_ends())
+    }
+
+    /// One that leans on `subject` and ends at `ends`.
+    #[must_use]
+    pub fn new(subject: Subject, ends: Timestamp) -> Self {
+        Self { watch: Arc::new(Watch::new(subject)), ends }
+    }
+}
+
+/// What of a node stands between a session and its bytes, for one request.
 #[derive(Clone)]
 pub struct Gate {
+    /// What the request came with.
+    pub bearer: Bearer,
     /// What has been taken away.
     pub restrictions: Restrictions,
     /// When it is.
@@ -36,9 +60,14 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Whether the session may serve now.
+    /// Whether the session may serve this request now.
     pub fn admit(&self, live: &Live) -> Result<(), Ended> {
-        live.admit(&self.restrictions, self.clock.now())
+        let now = self.clock.now();
+        self.restrictions.check_watched(&self.bearer.watch)?;
+        if now >= self.bearer.ends {
+            return Err(Ended::TokenExpired);
+        }
+        live.admit(&self.restrictions, now)
     }
 }
 

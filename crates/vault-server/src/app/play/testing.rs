@@ -1,5 +1,6 @@
 //! For tests: a sealed object in memory, and a session that plays it on evidence from a log of one entry.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -8,7 +9,7 @@ use vault_core::audit::entry::{Draft, PlaybackOpened, Prepared};
 use vault_core::audit::evidence::Recorded;
 use vault_core::audit::merkle::Hash;
 use vault_core::audit::slot::{OpeningKeys, OpeningUnder, SlotName};
-use vault_core::ids::{BindingId, CollectionId, GrantId, ObjectId, PersonId, RecordId, RequestId, SessionId};
+use vault_core::ids::{BindingId, CollectionId, GrantId, ObjectId, PersonId, RecordId, RequestId, SessionId, TokenId};
 use vault_core::keys::hierarchy::{LogSeed, RecordKey, StaffAuditKey};
 use vault_core::media::disclosure::Disclosure;
 use vault_core::media::layout::{SegmentLength, SegmentTag};
@@ -20,8 +21,8 @@ use vault_core::time::{Clock, Timestamp};
 use super::findings::{Damage, Findings};
 use super::live::Live;
 use super::source::{ReadError, Source};
-use super::stream::Gate;
-use crate::app::restrict::Restrictions;
+use super::stream::{Bearer, Gate};
+use crate::app::restrict::{Restrictions, Subject};
 use crate::clock::HeldClock;
 use crate::metrics::Metrics;
 use crate::objects::{Name, Objects};
@@ -156,6 +157,8 @@ fn recorded(prepared: Prepared<PlaybackOpened>) -> Recorded<PlaybackOpened> {
 /// A gate over a database of its own, with a clock that stands.
 pub struct TestGate {
     pub gate: Gate,
+    /// The token that requests come with; it ends after a day.
+    pub token: TokenId,
     pub store: Store,
     pub clock: Arc<HeldClock>,
     pub damage: mpsc::Receiver<Damage>,
@@ -172,13 +175,15 @@ impl TestGate {
         restrictions.load().await.unwrap();
         let clock = Arc::new(HeldClock::at(NOW));
         let (findings, damage) = Findings::new();
+        let token = TokenId::new(NOW);
         let gate = Gate {
+            bearer: Bearer::new(Subject::new().token(token), NOW.plus(Duration::from_hours(24))),
             restrictions,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             metrics: Arc::new(Metrics::new()),
             findings,
         };
-        Self { gate, store, clock, damage, _dir: dir }
+        Self { gate, token, store, clock, damage, _dir: dir }
     }
 
     /// Polls while the test runs.

@@ -88,7 +88,7 @@ async fn read(
     request: HeaderMap,
 ) -> Result<Response<Bytes>, Failure> {
     let live = play::find(&vault, &caller, session).await?;
-    media::answer(&live, &play::gate(&vault), &Method::GET, &request).await
+    media::answer(&live, &play::gate(&vault, &caller), &Method::GET, &request).await
 }
 
 /// What a GET without a range would be answered with, but for the media.
@@ -104,7 +104,7 @@ async fn head(
     request: HeaderMap,
 ) -> Result<Response<Bytes>, Failure> {
     let live = play::find(&vault, &caller, session).await?;
-    media::answer(&live, &play::gate(&vault), &Method::HEAD, &request).await
+    media::answer(&live, &play::gate(&vault, &caller), &Method::HEAD, &request).await
 }
 
 /// Ends a session, and everything it is serving now; the audit log learns which ranges were served.

@@ -15,6 +15,7 @@ use vault_core::audit::slot::SlotName;
 use vault_core::ids::SessionId;
 
 use crate::app::{play, reference};
+use crate::store::sessions;
 use crate::testing::{House, collection};
 
 /// A recording of `length` bytes of silence and noise: PCM, 16 kHz, one channel.
@@ -176,6 +177,49 @@ async fn p5_a_session_is_absent_for_everybody_but_its_requester() {
     assert_eq!(stage.status(Some("analyst"), "GET", &url).await, StatusCode::OK);
     let unknown = format!("/v1/playback/{}", SessionId::new(stage.house.vault.clock.now()));
     assert_eq!(stage.status(Some("analyst"), "GET", &unknown).await, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn p5_a_token_for_another_collection_neither_plays_nor_ends_a_session() {
+    let mut stage = Stage::set().await;
+    let other = collection("other", "2030-01-01T00:00:00Z");
+    let (status, made) = stage.house.ask("administrator", "POST", "/v1/collections", other).await;
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+    let (_, url) = stage.opened().await;
+    let mut tokens = Vec::new();
+    for name in ["other", "demo"] {
+        let body = json!({"person_id": stage.house.id("analyst").to_string(), "label": name,
+            "expires_at": stage.house.vault.clock.now().plus(Duration::from_hours(1)).to_string(),
+            "collection": name});
+        let (status, issued) = stage.house.ask("administrator", "POST", "/v1/tokens", body).await;
+        assert_eq!(status, StatusCode::CREATED, "{issued}");
+        let path = format!("/v1/tokens/{}/confirm", issued["token"]["id"].as_str().unwrap());
+        let (status, confirmed) = stage.house.ask("administrator-2", "POST", &path, Value::Null).await;
+        assert_eq!(status, StatusCode::OK, "{confirmed}");
+        tokens.push(issued["secret"].as_str().unwrap().to_owned());
+    }
+    // Warm, and built again from its row.
+    for _ in 0..2 {
+        for method in ["GET", "HEAD", "DELETE"] {
+            let (status, _) = stage.house.ask_with(Some(&tokens[0]), method, &url, Value::Null).await;
+            assert_eq!(status, StatusCode::NOT_FOUND, "{method}");
+        }
+        stage.house = stage.house.restarted().await;
+    }
+    for (method, expected) in [("GET", StatusCode::OK), ("DELETE", StatusCode::NO_CONTENT)] {
+        let (status, _) = stage.house.ask_with(Some(&tokens[1]), method, &url, Value::Null).await;
+        assert_eq!(status, expected, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn a_closed_session_is_not_shared_any_more() {
+    let stage = Stage::set().await;
+    let (id, url) = stage.opened().await;
+    let store = &stage.house.vault.store;
+    assert!(sessions::mark_shared(store, id).await.unwrap());
+    assert_eq!(stage.status(Some("analyst"), "DELETE", &url).await, StatusCode::NO_CONTENT);
+    assert!(!sessions::mark_shared(store, id).await.unwrap(), "its account is closed");
 }
 
 #[tokio::test]

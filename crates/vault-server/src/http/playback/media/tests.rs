@@ -206,6 +206,35 @@ async fn p6_a_restriction_cuts_a_playback_in_its_middle() {
 }
 
 #[tokio::test]
+async fn p6_a_revoked_token_cuts_a_playback_in_its_middle() {
+    let gate = TestGate::new().await;
+    gate.poll_for_ever();
+    let stored = Stored::seal(&plaintext(700_000), SegmentLength::Voice, 2).await;
+    let live = Arc::new(stored.live(NOW.plus(HOUR)).await.unwrap());
+    let mut body = get(&live, &gate, &HeaderMap::new()).await.unwrap().into_body();
+    assert!(body.frame().await.unwrap().is_ok());
+    assert!(body.frame().await.unwrap().is_ok());
+    imposed(&gate, Restriction::token_revoked(gate.token, NOW.plus(HOUR))).await;
+    assert!(body.frame().await.unwrap().is_err(), "cut, not ended");
+    assert!(body.frame().await.is_none());
+    assert_eq!(live.end().to_texts(), ["0-131071"], "what left before the token was revoked, and no more");
+}
+
+#[tokio::test]
+async fn p6_an_expired_token_cuts_a_playback_in_its_middle() {
+    let gate = TestGate::new().await;
+    gate.poll_for_ever();
+    let stored = Stored::seal(&plaintext(700_000), SegmentLength::Voice, 2).await;
+    let live = Arc::new(stored.live(NOW.plus(HOUR * 48)).await.unwrap());
+    let mut body = get(&live, &gate, &HeaderMap::new()).await.unwrap().into_body();
+    assert!(body.frame().await.unwrap().is_ok());
+    gate.clock.advance(HOUR * 24);
+    assert!(body.frame().await.unwrap().is_err());
+    let refused = get(&live, &gate, &HeaderMap::new()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+}
+
+#[tokio::test]
 async fn p6_a_node_that_cannot_learn_of_restrictions_serves_nothing() {
     let gate = TestGate::new().await;
     let stored = Stored::seal(&plaintext(300_000), SegmentLength::Voice, 2).await;
