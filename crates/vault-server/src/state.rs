@@ -124,7 +124,22 @@ impl Vault {
         // A log that cannot be signed, or whose copies disagree, is told now, not at the first playback.
         let signer = self.keys.log_signer().await?;
         let openings = VaultKeys::new(Arc::clone(&self.keys), self.store.clone());
-        Ok(self.ledger.open(signer, Arc::new(openings)).await?)
+        self.ledger.open(signer, Arc::new(openings)).await?;
+        let held = self.hold_to_log().await;
+        if held.is_err() {
+            self.ledger.close();
+        }
+        held
+    }
+
+    /// What the log says was revoked stays revoked, whatever rows say: read from the entries at each start.
+    async fn hold_to_log(&self) -> Result<(), Failure> {
+        let taken = self.ledger.taken_away().await?;
+        self.restrictions.hold_to(&taken.restrictions, self.clock.now());
+        if taken.unknown > 0 {
+            tracing::error!(taken.unknown, "the log takes something away and the opening that says what is gone");
+        }
+        Ok(())
     }
 
     /// Keys, once everything that needs them stands too.

@@ -167,6 +167,12 @@ impl Restriction {
         Self { act: Act::Impose, kind, target, until }
     }
 
+    /// What the log tells of; whoever reads it there does not know the target's own end.
+    #[must_use]
+    pub const fn known(kind: Kind, target: Target) -> Self {
+        Self::imposed(kind, target, None)
+    }
+
     /// A grant, which would have ended at `until`, is revoked.
     #[must_use]
     pub fn grant_revoked(grant: GrantId, until: Timestamp) -> Self {

@@ -179,6 +179,50 @@ async fn p6_what_was_revoked_stays_revoked_when_rows_are_put_back() {
 }
 
 #[tokio::test]
+async fn p6_what_was_revoked_stays_revoked_when_every_row_about_it_is_cleared() {
+    let house = House::new().await;
+    let (first, second) = (house.enter("First", "human").await, house.enter("Second", "human").await);
+    let third = house.enter("Third", "human").await;
+    let binding = house.give(first, "auditor").await;
+    for person in [second, third] {
+        house.give(person, "auditor").await;
+    }
+    let (_, of_first) = house.issue(first).await;
+    let (id, of_second) = house.issue(second).await;
+    let (_, of_third) = house.issue(third).await;
+    for path in [format!("/v1/role-bindings/{}", binding["id"].as_str().unwrap()), format!("/v1/tokens/{id}")] {
+        assert_eq!(house.ask("administrator", "DELETE", &path, Value::Null).await.0, StatusCode::OK, "{path}");
+    }
+    let (path, body) = (format!("/v1/people/{third}/disable"), serde_json::json!({"reason": "left"}));
+    assert_eq!(house.ask("administrator", "POST", &path, body).await.0, StatusCode::OK);
+    // Restarted once, so that what was left in the outbox is in the log.
+    let house = house.restarted().await;
+    for _ in 0..200 {
+        if house.vault.store.number("SELECT COUNT(*) FROM log_outbox").await == 0 {
+            break;
+        }
+        tokio::time::sleep(core::time::Duration::from_millis(10)).await;
+    }
+    for statement in [
+        "UPDATE role_bindings SET state = 'active', revoked_at = NULL",
+        "UPDATE tokens SET revoked_at = NULL",
+        "UPDATE persons SET disabled_at = NULL",
+        "DELETE FROM restrictions",
+        "UPDATE log_entries SET reference = NULL WHERE reference LIKE '%revoked%' OR reference LIKE '%disabled%'",
+    ] {
+        house.by_hand(statement).await;
+    }
+    let left = "SELECT COUNT(*) FROM log_entries WHERE reference IS NULL";
+    assert!(house.vault.store.number(left).await >= 3);
+    std::fs::remove_dir_all(house.vault.config.objects_path().join("journal")).unwrap();
+    let house = house.restarted().await;
+    assert_eq!(get(&house, Some(&of_first), PEOPLE).await.0, StatusCode::FORBIDDEN);
+    assert_eq!(get(&house, Some(&of_second), PEOPLE).await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(get(&house, Some(&of_third), PEOPLE).await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(house.ask("auditor", "GET", PEOPLE, Value::Null).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn p5_absent_for_who_may_not_see_forbidden_for_who_may() {
     let house = House::new().await;
     let person = format!("/v1/people/{}", house.id("analyst"));

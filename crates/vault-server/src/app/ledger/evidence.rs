@@ -210,14 +210,14 @@ async fn slots(entry: &Entry<'_>, stored: &[StoredOpening], keys: &mut Keys<'_>)
 }
 
 /// Keys fetched while a page is read, each once.
-struct Keys<'k> {
+pub(super) struct Keys<'k> {
     source: &'k dyn OpeningKeySource,
     staff: HashMap<CollectionId, Option<Arc<StaffAuditKey>>>,
     records: HashMap<RecordId, Option<FieldKey>>,
 }
 
 impl<'k> Keys<'k> {
-    fn new(source: &'k dyn OpeningKeySource) -> Self {
+    pub(super) fn new(source: &'k dyn OpeningKeySource) -> Self {
         Self { source, staff: HashMap::new(), records: HashMap::new() }
     }
 
@@ -246,7 +246,7 @@ impl<'k> Keys<'k> {
         }
     }
 
-    async fn open(&mut self, sealed: &SealedOpening) -> Option<Opening> {
+    pub(super) async fn open(&mut self, sealed: &SealedOpening) -> Option<Opening> {
         self.fetch(sealed.under).await;
         match sealed.under {
             KeptUnder::Staff(id) => sealed.open(self.staff.get(&id)?.as_deref()?).ok(),

@@ -11,6 +11,7 @@
 //! | [`publish`] | writes tiles, bundles and checkpoint, serves them, releases |
 //! | [`recover`] | at start: compares every copy of the head |
 //! | [`evidence`] | finds entries again and proves them; openings |
+//! | [`taken`] | at start: what the log takes away for good |
 
 mod error;
 mod evidence;
@@ -18,6 +19,7 @@ mod keys;
 mod publish;
 mod recover;
 mod sequencer;
+mod taken;
 mod tiles;
 
 #[cfg(test)]
@@ -46,6 +48,7 @@ use vault_core::time::Clock;
 pub use error::LedgerError;
 pub use evidence::{OpeningState, Page, SlotView, View};
 pub use keys::VaultKeys;
+pub use taken::TakenAway;
 
 use crate::metrics::Metrics;
 use crate::objects::Objects;

@@ -220,7 +220,7 @@ async fn replay(
 }
 
 /// The published entries from `first` to the end of its bundle, or to `to`.
-async fn entries_of(objects: &Objects, first: u64, to: u64) -> Result<Vec<Vec<u8>>, LedgerError> {
+pub(super) async fn entries_of(objects: &Objects, first: u64, to: u64) -> Result<Vec<Vec<u8>>, LedgerError> {
     let width = u64::from(WIDTH);
     let index = first / width;
     let count = u16::try_from((to - index * width).min(width)).unwrap_or(WIDTH);

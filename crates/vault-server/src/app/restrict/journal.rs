@@ -3,10 +3,11 @@
 
 use core::time::Duration;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use vault_core::time::Timestamp;
 
-use super::RestrictError;
+use super::{RestrictError, View};
 use crate::objects::{Name, ObjectError, Objects};
 use crate::store::Store;
 use crate::store::restrictions::{self as rows, Act, Kind, Numbered, Restriction};
@@ -14,6 +15,13 @@ use crate::store::restrictions::{self as rows, Act, Kind, Numbered, Restriction}
 /// How far beyond a missing number to look for later ones. Numbers are missing while the object store could not be
 /// written; a run of more than this many, followed by a loss of the database, would not be noticed.
 const REACH: i64 = 64;
+
+/// Entries of the journal read at once.
+const AT_ONCE: usize = 16;
+
+/// A run of missing entries, below the database's counter, beyond which the journal is not read on: at start each
+/// missing one costs a look.
+const LONGEST_GAP: usize = 4_096;
 
 /// How long an act waits for its journal entry before it is answered as not journalled.
 pub const PATIENCE: Duration = Duration::from_secs(2);
@@ -95,6 +103,38 @@ pub async fn catch_up(store: &Store, objects: &Objects) -> Result<usize, Restric
         keep(store, objects, &waiting).await?;
         kept += waiting.len();
     }
+}
+
+/// Brings into force what the journal holds up to the database's counter: rows that are gone or altered take nothing
+/// back. The database is left as it is, so that rows past their end do not come back into it.
+///
+/// A page at a time. A counter set far ahead by hand ends the reading at the first long run of missing entries.
+pub async fn read_to_counter(store: &Store, objects: &Objects, view: &View) -> Result<(), RestrictError> {
+    let mut reader = store.read().await?;
+    let known = rows::counter(&mut reader).await?;
+    drop(reader);
+    let mut missing = 0;
+    let mut entries = stream::iter(1..=known)
+        .map(|counter| async move {
+            match objects.get(&Name::journal(counter)).await {
+                Ok(bytes) => Entry::read(&bytes, counter).map(Some),
+                Err(ObjectError::Missing) => Ok(None),
+                Err(e) => Err(e.into()),
+            }
+        })
+        .buffered(AT_ONCE);
+    while let Some(entry) = entries.try_next().await? {
+        let Some(numbered) = entry else {
+            missing += 1;
+            if missing > LONGEST_GAP {
+                break;
+            }
+            continue;
+        };
+        missing = 0;
+        view.apply(&[numbered]);
+    }
+    Ok(())
 }
 
 /// What a look ahead found.

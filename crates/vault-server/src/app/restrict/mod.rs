@@ -114,11 +114,21 @@ impl Restrictions {
         Self { view: Arc::new(View::new()), store, objects, waiting: Arc::new(Notify::new()) }
     }
 
-    /// At start: enters what the journal knows and the database does not, then reads everything in force.
+    /// At start: reads the whole journal, enters what is beyond the database's counter, then reads everything in force.
     pub async fn load(&self) -> Result<Replayed, RestrictError> {
+        // Before the rows: of a row and a journal entry under one number the journal's counts.
+        journal::read_to_counter(&self.store, &self.objects, &self.view).await?;
         let replayed = journal::replay(&self.store, &self.objects).await?;
         self.poll().await?;
         Ok(replayed)
+    }
+
+    /// Brings into force here what the log says was taken away for good, whatever rows say. Held in memory, and read
+    /// from the log again at each start.
+    pub fn hold_to(&self, logged: &[Restriction], at: Timestamp) {
+        let acts: Vec<_> =
+            logged.iter().map(|restriction| Numbered { counter: 0, restriction: *restriction, at }).collect();
+        self.view.apply(&acts);
     }
 
     /// Whether nothing that `subject` leans on is restricted, and this node would know. In memory.

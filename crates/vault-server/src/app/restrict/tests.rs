@@ -113,6 +113,28 @@ async fn p6_a_database_restored_from_a_backup_learns_from_the_journal() {
 }
 
 #[tokio::test]
+async fn p6_rows_that_are_gone_or_altered_take_nothing_back_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, objects) = (store(dir.path(), "vault.db").await, Objects::memory());
+    let first = node(&store, &objects).await;
+    let (record, grant, collection) = (RecordId::new(NOW), GrantId::new(NOW), CollectionId::new(NOW));
+    impose(&first, Restriction::record_erased(record)).await;
+    impose(&first, Restriction::grant_revoked(grant, NOW)).await;
+    impose(&first, Restriction::collection_suspended(collection)).await;
+    for statement in [
+        "DELETE FROM restrictions WHERE counter = 1",
+        "UPDATE restrictions SET kind = 'session-closed' WHERE counter = 2",
+        "UPDATE restrictions SET act = 'lift' WHERE counter = 3",
+    ] {
+        store.by_hand(statement).await;
+    }
+    let again = node(&store, &objects).await;
+    for subject in [Subject::new().record(record), Subject::new().grant(grant), Subject::new().collection(collection)] {
+        assert!(matches!(again.check(&subject), Err(Refusal::Restricted(_))), "{subject:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_damaged_journal_entry_is_told_and_not_skipped() {
     let dir = tempfile::tempdir().unwrap();
     let objects = Objects::memory();

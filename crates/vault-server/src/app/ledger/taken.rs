@@ -1,0 +1,83 @@
+//! What the log says was taken away for good: read from the published entries themselves.
+//!
+//! The column by which entries are found again ([`super::evidence`]) is a hint that whoever writes the database can
+//! clear, and an answer "no such entry" cannot be proven. So at start the whole published log is read once, front to
+//! back, a bundle at a time, against the signed root; what it holds besides a bundle is one identifier for each act.
+
+use vault_core::audit::entry::{Entry, Kind};
+use vault_core::audit::merkle::{Edge, Hash};
+use vault_core::audit::slot::SlotName;
+use vault_core::audit::tile::TileError;
+
+use super::evidence::Keys;
+use super::recover::entries_of;
+use super::{Ledger, LedgerError};
+use crate::store::log;
+use crate::store::restrictions::{Kind as Restricted, Restriction, Target};
+
+/// What the log takes away.
+#[derive(Debug, Default)]
+pub struct TakenAway {
+    /// What is known.
+    pub restrictions: Vec<Restriction>,
+    /// Entries that take something away whose opening is gone: the journal may know of what.
+    pub unknown: usize,
+}
+
+/// The kind of act, and the slot that names what it is done to.
+const fn taken(kind: Kind) -> Option<(Restricted, SlotName)> {
+    match kind {
+        Kind::AccessRevoked => Some((Restricted::GrantRevoked, SlotName::Grant)),
+        Kind::RoleRevoked => Some((Restricted::RoleRevoked, SlotName::Binding)),
+        Kind::TokenRevoked => Some((Restricted::TokenRevoked, SlotName::Token)),
+        Kind::PersonDisabled => Some((Restricted::PersonDisabled, SlotName::Person)),
+        _ => None,
+    }
+}
+
+impl Ledger {
+    /// Everything that the published log takes away. Refuses a log that does not lead to its signed root.
+    pub async fn taken_away(&self) -> Result<TakenAway, LedgerError> {
+        let running = self.running()?;
+        let checkpoint = std::sync::Arc::clone(&running.published().checkpoint);
+        let mut keys = Keys::new(running.keys.as_ref());
+        let (mut edge, mut found) = (Edge::default(), TakenAway::default());
+        while edge.size() < checkpoint.size() {
+            for bytes in entries_of(&self.0.objects, edge.size(), checkpoint.size()).await? {
+                let index = edge.size();
+                edge.append(Hash::leaf(&bytes));
+                // Bytes that are no entry tell of nothing; the verifier names them.
+                let Ok(entry) = Entry::parse(&bytes) else { continue };
+                let Some((kind, slot)) = taken(entry.kind()) else { continue };
+                match self.target(&entry, index, slot, &mut keys).await? {
+                    Some(target) => found.restrictions.push(Restriction::known(kind, target)),
+                    None => found.unknown += 1,
+                }
+            }
+            edge.settle();
+        }
+        if edge.root() != *checkpoint.root() {
+            return Err(LedgerError::Tile(TileError::Contents));
+        }
+        Ok(found)
+    }
+
+    /// What `slot` of entry `index` names: by an opening that matches the entry's commitment, or not at all.
+    async fn target(
+        &self,
+        entry: &Entry<'_>,
+        index: u64,
+        slot: SlotName,
+        keys: &mut Keys<'_>,
+    ) -> Result<Option<Target>, LedgerError> {
+        let stored = {
+            let mut reader = self.0.store.read().await?;
+            log::openings(reader.conn(), index, index + 1).await?
+        };
+        let Some(stored) = stored.iter().find(|opening| opening.slot == slot) else { return Ok(None) };
+        let Some(sealed) = entry.commitment(slot).and_then(|commitment| stored.with(*commitment)) else {
+            return Ok(None);
+        };
+        Ok(keys.open(&sealed).await.and_then(|opening| opening.value().parse().ok()))
+    }
+}
