@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use vault_core::access::binding::Binding;
+use vault_core::access::denial::Denial;
 use vault_core::access::role::Action;
 use vault_core::ids::{BindingId, TokenId};
 use vault_core::time::Timestamp;
@@ -28,7 +29,8 @@ pub struct Callers {
     tokens: Mutex<HashMap<TokenId, TokenTerms>>,
     /// The last hour whose first use was noted, and whether that note is known to be committed.
     used: Mutex<HashMap<TokenId, (i64, bool)>>,
-    denied: Mutex<(i64, HashSet<(TokenId, Action)>)>,
+    /// The hour, and what was refused in it.
+    denied: Mutex<(i64, HashSet<(TokenId, Action, Denial)>)>,
 }
 
 /// A panic while one of these was held leaves a map of independent entries: still good.
@@ -86,12 +88,17 @@ impl Callers {
         put(&self.used, token, (hour, committed));
     }
 
-    /// Whether this is the first such denial in `hour`. Without room for more, later ones are not told apart.
-    pub(super) fn first_denial(&self, token: TokenId, action: Action, hour: i64) -> bool {
+    /// Whether this is the first such denial in `hour`. Without room for more, later ones are not noted.
+    pub(super) fn first_denial(&self, token: TokenId, action: Action, denial: Denial, hour: i64) -> bool {
         let mut denied = lock(&self.denied);
         if denied.0 != hour {
             *denied = (hour, HashSet::new());
         }
-        denied.1.len() < MOST && denied.1.insert((token, action))
+        denied.1.len() < MOST && denied.1.insert((token, action, denial))
+    }
+
+    /// Takes the mark back: that denial could not be noted.
+    pub(super) fn unmark_denial(&self, token: TokenId, action: Action, denial: Denial) {
+        lock(&self.denied).1.remove(&(token, action, denial));
     }
 }

@@ -1,5 +1,5 @@
-//! Refusals by role, in the log: one entry for each token and action in an hour, so that a caller who tries again and
-//! again does not fill it.
+//! Refusals by role, in the log: one entry for each token, action and reason in an hour, so that a caller who tries
+//! again and again does not fill it, and a harmless refusal does not hide an attempt at self-approval.
 
 use vault_core::access::denial::Denial;
 use vault_core::access::role::Action;
@@ -14,10 +14,11 @@ use crate::state::Vault;
 /// Notes that `caller` was refused `action`. The refusal stands whether or not it can be noted.
 pub async fn note_denial(vault: &Vault, caller: &Caller, action: Action, denial: Denial) {
     let now = vault.clock.now();
-    if !vault.callers.first_denial(caller.token(), action, now.as_millis() / 3_600_000) {
+    if !vault.callers.first_denial(caller.token(), action, denial, now.as_millis() / 3_600_000) {
         return;
     }
     if let Err(failure) = queue(vault, caller, action, denial, now).await {
+        vault.callers.unmark_denial(caller.token(), action, denial);
         tracing::warn!(%failure, causes = failure.causes(), "a refusal could not be noted in the log");
     }
 }

@@ -377,3 +377,65 @@ async fn p5_a_token_that_one_administrator_handed_out_does_nothing_that_takes_tw
     assert_eq!(get(&house, Some(&of_approver), ME).await.0, StatusCode::UNAUTHORIZED);
     assert_eq!(get(&house, Some(&early), ME).await.0, StatusCode::UNAUTHORIZED);
 }
+
+#[tokio::test]
+async fn p4_a_clock_that_was_ahead_for_a_while_stops_nobody() {
+    let house = House::new().await;
+    assert_eq!(house.ask("auditor", "GET", PEOPLE, Value::Null).await.0, StatusCode::OK);
+    // What a node whose clock was hours ahead left behind.
+    house.by_hand("UPDATE tokens SET used_hour = used_hour + 7 WHERE used_hour > 0").await;
+    let house = house.restarted().await;
+    let size = || house.vault.ledger().unwrap().checkpoint().unwrap().size();
+    let before = size();
+    house.clock.advance(core::time::Duration::from_hours(1));
+    for _ in 0..2 {
+        assert_eq!(house.ask("auditor", "GET", PEOPLE, Value::Null).await.0, StatusCode::OK);
+    }
+    assert_eq!(size(), before + 1);
+}
+
+const ENTRIES: &str = "SELECT (SELECT COUNT(*) FROM log_entries) + (SELECT COUNT(*) FROM log_outbox)";
+
+#[tokio::test]
+async fn p5_who_tries_to_be_the_second_person_to_their_own_act_is_in_the_log() {
+    let house = House::new().await;
+    let administrator = house.id("administrator");
+    let newcomer = house.enter("Newcomer", "human").await;
+    let proposal = |person: vault_core::ids::PersonId| serde_json::json!({"person_id": person.to_string(), "role": "analyst", "reason": "needed"});
+    let (status, binding) = house.ask("administrator", "POST", "/v1/role-bindings", proposal(newcomer)).await;
+    assert_eq!((status, binding["state"].as_str()), (StatusCode::CREATED, Some("proposed")));
+    let role = format!("/v1/role-bindings/{}/confirm", binding["id"].as_str().unwrap());
+    let (id, _) = house.issue(newcomer).await;
+    let token = format!("/v1/tokens/{id}/confirm");
+
+    // Twice each: the second is the first over again. An hour between, as role and token are one action.
+    let before = house.vault.store.number(ENTRIES).await;
+    for path in [&role, &role] {
+        assert_eq!(house.ask("administrator", "POST", path, Value::Null).await.1["code"], "self_approval");
+    }
+    assert_eq!(house.vault.store.number(ENTRIES).await, before + 1);
+    house.clock.advance(core::time::Duration::from_hours(1));
+    assert_eq!(house.ask("administrator", "GET", PEOPLE, Value::Null).await.0, StatusCode::OK);
+    let before = house.vault.store.number(ENTRIES).await;
+    for path in [&token, &token] {
+        assert_eq!(house.ask("administrator", "POST", path, Value::Null).await.1["code"], "self_approval");
+    }
+    assert_eq!(house.vault.store.number(ENTRIES).await, before + 1);
+    // A role for oneself.
+    let (_, answer) = house.ask("administrator", "POST", "/v1/role-bindings", proposal(administrator)).await;
+    assert_eq!(answer["code"], "self_approval");
+    assert_eq!(house.vault.store.number(ENTRIES).await, before + 2);
+}
+
+#[tokio::test]
+async fn a_refusal_that_could_not_be_noted_is_noted_the_next_time() {
+    let house = House::new().await;
+    assert_eq!(house.ask("analyst", "GET", ME, Value::Null).await.0, StatusCode::OK);
+    let before = house.vault.store.number(ENTRIES).await;
+    house.by_hand("CREATE TRIGGER full BEFORE INSERT ON log_outbox BEGIN SELECT RAISE(ABORT, 'full'); END").await;
+    assert_eq!(house.ask("analyst", "GET", PEOPLE, Value::Null).await.0, StatusCode::FORBIDDEN);
+    assert_eq!(house.vault.store.number(ENTRIES).await, before);
+    house.by_hand("DROP TRIGGER full").await;
+    assert_eq!(house.ask("analyst", "GET", PEOPLE, Value::Null).await.0, StatusCode::FORBIDDEN);
+    assert_eq!(house.vault.store.number(ENTRIES).await, before + 1);
+}

@@ -1,7 +1,8 @@
 //! Collections: set up, opened when their tier's countermeasures stand, suspended at once.
 //!
-//! What a collection is comes from its row, and its policy counts only as the log's `collection.created` quotes it: a
-//! policy edited by hand (another notice, no second person) is damage, and nothing is done under it.
+//! What a collection is comes from its row, and its name and policy count only as the log's `collection.created`
+//! quotes them: a policy edited by hand (another notice, no second person) or names swapped are damage, and nothing is
+//! done under them.
 
 mod change;
 mod proof;

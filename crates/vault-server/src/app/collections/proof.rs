@@ -1,48 +1,60 @@
-//! Holding a collection's policy against the log.
+//! Holding a collection's name and policy against the log.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use vault_api::code::Code;
 use vault_core::audit::entry::CollectionCreated;
-use vault_core::ids::CollectionId;
+use vault_core::ids::{CollectionId, CollectionName};
 
 use super::CollectionRow;
 use crate::app::error::Failure;
 use crate::app::reference;
 use crate::state::Vault;
 
-/// The policy hashes that the log was found to quote; one for each collection.
+/// What the log says of a collection.
+#[derive(Clone)]
+struct Quoted {
+    name: CollectionName,
+    policy: [u8; 32],
+}
+
+/// The names and policy hashes that the log was found to quote; one of each for each collection.
 #[derive(Default)]
-pub struct Policies(Mutex<HashMap<CollectionId, [u8; 32]>>);
+pub struct Policies(Mutex<HashMap<CollectionId, Quoted>>);
 
 impl Policies {
-    fn quoted(&self, id: CollectionId) -> Option<[u8; 32]> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied()
+    fn quoted(&self, id: CollectionId) -> Option<Quoted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
-    fn keep(&self, id: CollectionId, hash: [u8; 32]) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, hash);
+    fn keep(&self, id: CollectionId, quoted: Quoted) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, quoted);
     }
 }
 
-/// The row, if its policy is the one that the log quotes.
+/// The row, if its name and policy are those that the log quotes. The name counts too: with two names swapped, what is
+/// meant for one collection would be done to the other.
 pub(super) async fn held_against_log(vault: &Vault, row: CollectionRow) -> Result<CollectionRow, Failure> {
     let quoted = match vault.policies.quoted(row.id) {
-        Some(hash) => Some(hash),
+        Some(quoted) => Some(quoted),
         None => {
             let found = vault.ledger()?.find::<CollectionCreated>(&reference::collection(row.id)).await?;
             let found = found.filter(|entry| entry.collection() == Some(row.id));
-            let hash = found.and_then(|entry| entry.policy().copied());
-            if let Some(hash) = hash {
-                vault.policies.keep(row.id, hash);
+            let quoted = found.and_then(|entry| {
+                let name = entry.data("name")?.as_str()?.parse().ok()?;
+                Some(Quoted { name, policy: *entry.policy()? })
+            });
+            if let Some(quoted) = &quoted {
+                vault.policies.keep(row.id, quoted.clone());
             }
-            hash
+            quoted
         }
     };
-    if quoted == Some(row.policy_hash) {
+    if quoted.is_some_and(|quoted| quoted.name == row.name && quoted.policy == row.policy_hash) {
         return Ok(row);
     }
-    tracing::error!(collection = %row.id, "the collection's policy is not the one that the log quotes");
-    Err(Failure::new(Code::IntegrityFailure).detail("the collection's policy is not the one that the log quotes"))
+    tracing::error!(collection = %row.id, "the collection's name or policy is not the one that the log quotes");
+    Err(Failure::new(Code::IntegrityFailure)
+        .detail("the collection's name or policy is not the one that the log quotes"))
 }

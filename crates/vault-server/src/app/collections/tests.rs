@@ -127,6 +127,35 @@ async fn a_policy_changed_by_hand_is_damage_and_costs_that_collection_alone() {
 }
 
 #[tokio::test]
+async fn names_swapped_by_hand_are_damage() {
+    let house = House::new().await;
+    assert_eq!(create(&house, collection("calls", LATER)).await.0, StatusCode::CREATED);
+    assert_eq!(create(&house, collection("other", LATER)).await.0, StatusCode::CREATED);
+    let shown = house.ask("auditor", "GET", &format!("{COLLECTIONS}/calls"), Value::Null).await;
+    assert_eq!(shown.0, StatusCode::OK);
+    house.by_hand("UPDATE collections SET name = 'aside' WHERE name = 'calls'").await;
+    house.by_hand("UPDATE collections SET name = 'calls' WHERE name = 'other'").await;
+    house.by_hand("UPDATE collections SET name = 'other' WHERE name = 'aside'").await;
+    // Both policies are the same, so only the name tells; with the proofs in memory and without.
+    swapped_is_noticed(&house).await;
+    swapped_is_noticed(&house.restarted().await).await;
+}
+
+async fn swapped_is_noticed(house: &House) {
+    for name in ["calls", "other"] {
+        let answer = house.ask("auditor", "GET", &format!("{COLLECTIONS}/{name}"), Value::Null).await;
+        assert_eq!(code(&answer), "integrity_failure");
+    }
+    // Nor is a role or a token given for one in the other's place.
+    let person = house.id("analyst").to_string();
+    let body = json!({"person_id": person, "role": "auditor", "collection": "calls", "reason": "needed"});
+    assert_eq!(code(&house.ask("administrator", "POST", "/v1/role-bindings", body).await), "integrity_failure");
+    let ends = house.clock.now().plus(core::time::Duration::from_hours(1)).to_string();
+    let body = json!({"person_id": person, "label": "x", "collection": "calls", "expires_at": ends});
+    assert_eq!(code(&house.ask("administrator", "POST", "/v1/tokens", body).await), "integrity_failure");
+}
+
+#[tokio::test]
 async fn the_notice_is_for_everybody_byte_for_byte_and_a_draft_for_nobody() {
     let house = House::new().await;
     let body = collection("calls", LATER);

@@ -23,7 +23,7 @@ use std::collections::HashSet;
 use vault_api::code::Code;
 use vault_core::access::binding::Binding;
 use vault_core::access::role::Role;
-use vault_core::ids::{BindingId, PersonId};
+use vault_core::ids::{BindingId, CollectionId, CollectionName, PersonId};
 
 pub use crate::store::people::{BindingFilter, BindingRow, BindingState, BindingView, PersonRow, TokenRow, TokenView};
 pub use first::{First, enter_first};
@@ -32,7 +32,7 @@ pub use roles::{Proposal, confirm, list as list_roles, propose, revoke};
 pub use tokens::{NewToken, confirm as confirm_token, issue, list as list_tokens, revoke as revoke_token};
 
 use super::error::Failure;
-use crate::app::callers;
+use crate::app::{callers, collections};
 use crate::state::Vault;
 use crate::store::Tx;
 
@@ -52,6 +52,16 @@ pub(crate) fn text(member: &'static str, value: &str, most_chars: usize) -> Resu
 /// A value that is not allowed.
 pub(crate) fn invalid(what: &'static str) -> Failure {
     Failure::new(Code::InvalidValue).detail(what)
+}
+
+/// The collection that a role or token is to be for, by the name that the log knows it by.
+async fn collection_named(vault: &Vault, name: Option<&CollectionName>) -> Result<Option<CollectionId>, Failure> {
+    let Some(name) = name else { return Ok(None) };
+    match collections::find(vault, name).await {
+        Ok(row) => Ok(Some(row.id)),
+        Err(failure) if failure.code() == Code::NotFound => Err(invalid("collection: no such collection")),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// The administrators whom the log proves, found before the transaction that may take one away.

@@ -5,6 +5,7 @@ use core::time::Duration;
 use vault_api::code::Code;
 use vault_core::access::binding::{NotGivable, Terms, compatible};
 use vault_core::access::decision::{self, RoleRefused};
+use vault_core::access::denial::Denial;
 use vault_core::access::person::Place;
 use vault_core::access::role::{Action, Role};
 use vault_core::audit::entry::{Draft, EntryKind, RoleGranted, RoleProposed, RoleRevoked};
@@ -12,7 +13,9 @@ use vault_core::audit::slot::{OpeningUnder, SlotName};
 use vault_core::ids::{BindingId, CollectionName, PersonId};
 use vault_core::time::Timestamp;
 
-use super::{Administrators, BindingFilter, BindingRow, BindingState, BindingView, PersonRow, invalid, text};
+use super::{
+    Administrators, BindingFilter, BindingRow, BindingState, BindingView, PersonRow, collection_named, invalid, text,
+};
 use crate::app::callers::{self, Caller, MAX_ROLES};
 use crate::app::entry::StaffPen;
 use crate::app::error::Failure;
@@ -20,7 +23,6 @@ use crate::app::reference;
 use crate::app::restrict::Restriction;
 use crate::state::Vault;
 use crate::store::Tx;
-use crate::store::collections::CollectionRow;
 
 /// How long a proposal waits for the second administrator.
 const WAITS: Duration = Duration::from_hours(14 * 24);
@@ -51,16 +53,8 @@ pub async fn propose(vault: &Vault, caller: &Caller, proposal: Proposal) -> Resu
     let mut reader = vault.store.read().await?;
     let person = PersonRow::get(reader.conn(), proposal.person).await?;
     let person = person.filter(|p| p.disabled_at.is_none()).ok_or_else(|| invalid("person_id: no such person"))?;
-    let collection = match &proposal.collection {
-        Some(name) => Some(
-            CollectionRow::by_name(reader.conn(), name)
-                .await?
-                .ok_or_else(|| invalid("collection: no such collection"))?
-                .id,
-        ),
-        None => None,
-    };
     drop(reader);
+    let collection = collection_named(vault, proposal.collection.as_ref()).await?;
 
     let terms = Terms {
         binding: BindingId::new(now),
@@ -76,7 +70,10 @@ pub async fn propose(vault: &Vault, caller: &Caller, proposal: Proposal) -> Resu
         Ok(()) => true,
         // All that is missing is the second administrator.
         Err(NotGivable::SecondPersonMissing) => false,
-        Err(e) => return Err(e.into()),
+        Err(e) => {
+            note_refusal(vault, caller, Action::RolePropose, e.into()).await;
+            return Err(e.into());
+        }
     };
     let pen = StaffPen::of(vault, collection).await?;
     let row = BindingRow {
@@ -140,7 +137,15 @@ pub async fn confirm(vault: &Vault, caller: &Caller, id: BindingId) -> Result<Bi
 
     let mut tx = vault.store.begin("confirm_role").await?;
     let held = held_beside(&mut tx, &row).await?;
-    let authorised = decision::decide_role(caller.held(), terms, &held)?;
+    let authorised = match decision::decide_role(caller.held(), terms, &held) {
+        Ok(authorised) => authorised,
+        Err(refused) => {
+            // The refusal is noted in a transaction of its own, and there is one writer at a time.
+            tx.rollback().await?;
+            note_refusal(vault, caller, Action::RoleConfirm, refused).await;
+            return Err(refused.into());
+        }
+    };
     let entry = pen.prepare::<RoleGranted>(about(&pen, now, caller.person(), authorised.detail()))?;
     if !BindingRow::confirm(tx.conn(), id, caller.person(), now).await? {
         return Err(Code::RequestDecided.into());
@@ -193,6 +198,16 @@ pub async fn revoke(vault: &Vault, caller: &Caller, id: BindingId) -> Result<boo
     ledger.settle_later(ticket);
     vault.callers.forget();
     Ok(journalled)
+}
+
+/// Notes a refusal that is about who acts; that a role cannot be held so is none.
+async fn note_refusal(vault: &Vault, caller: &Caller, action: Action, refused: RoleRefused) {
+    let denial = match refused {
+        RoleRefused::Denied(denial) => denial,
+        RoleRefused::NotGivable(NotGivable::ToOneself) => Denial::SelfApproval,
+        RoleRefused::NotGivable(_) => return,
+    };
+    callers::note_denial(vault, caller, action, denial).await;
 }
 
 async fn show(vault: &Vault, id: BindingId) -> Result<BindingView, Failure> {

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use vault_api::code::Code;
+use vault_core::access::denial::Denial;
 use vault_core::access::person::{Narrowing, Place};
 use vault_core::access::role::{Action, Role};
 use vault_core::audit::entry::{TokenConfirmed, TokenIssued, TokenRevoked};
@@ -10,14 +11,13 @@ use vault_core::audit::slot::{OpeningUnder, SlotName};
 use vault_core::ids::{CollectionName, PersonId, TokenId};
 use vault_core::time::Timestamp;
 
-use super::{PersonRow, TokenRow, TokenView, invalid, text};
-use crate::app::callers::{Caller, TokenTerms, TokenText};
+use super::{PersonRow, TokenRow, TokenView, collection_named, invalid, text};
+use crate::app::callers::{self, Caller, TokenTerms, TokenText};
 use crate::app::entry::StaffPen;
 use crate::app::error::Failure;
 use crate::app::reference;
 use crate::app::restrict::Restriction;
 use crate::state::Vault;
-use crate::store::collections::CollectionRow;
 
 /// The longest a token lasts: a year and a day, so that "a year ahead" on the caller's clock is not refused.
 const LONGEST: Duration = Duration::from_hours(366 * 24);
@@ -52,14 +52,8 @@ pub async fn issue(vault: &Vault, caller: &Caller, new: NewToken) -> Result<(Tok
     let mut reader = vault.store.read().await?;
     let person = PersonRow::get(reader.conn(), new.person).await?;
     let person = person.filter(|p| p.disabled_at.is_none()).ok_or_else(|| invalid("person_id: no such person"))?;
-    let collection = match &new.collection {
-        Some(name) => {
-            let row = CollectionRow::by_name(reader.conn(), name).await?;
-            Some(row.ok_or_else(|| invalid("collection: no such collection"))?.id)
-        }
-        None => None,
-    };
     drop(reader);
+    let collection = collection_named(vault, new.collection.as_ref()).await?;
 
     let secret = TokenText::generate();
     let row = TokenRow {
@@ -102,7 +96,8 @@ pub async fn confirm(vault: &Vault, caller: &Caller, id: TokenId) -> Result<Toke
     let open = row.confirmed_by.is_none() && row.revoked_at.is_none() && now < row.expires_at;
     let issuer = row.issued_by.filter(|_| open).ok_or(Code::RequestDecided)?;
     if caller.person() == issuer {
-        return Err(Code::SelfApproval.into());
+        callers::note_denial(vault, caller, Action::RoleConfirm, Denial::SelfApproval).await;
+        return Err(Denial::SelfApproval.into());
     }
     let (ledger, issued) = (vault.ledger()?, TokenTerms::of(&row));
     let found = ledger.find::<TokenIssued>(&reference::token(id)).await?;

@@ -112,9 +112,10 @@ impl TokenRow {
         Ok(())
     }
 
-    /// Marks the first use in `hour`; `false` when this hour, or a later one, is marked already.
+    /// Marks the first use in `hour`; `false` when this hour is marked already. Another hour is overwritten even if it
+    /// is a later one: a clock that was ahead for a while must not leave a mark without an entry.
     pub async fn mark_used(conn: &mut Conn, id: TokenId, hour: i64) -> Result<bool> {
-        let done = sqlx::query("UPDATE tokens SET used_hour = $1 WHERE id = $2 AND used_hour < $1")
+        let done = sqlx::query("UPDATE tokens SET used_hour = $1 WHERE id = $2 AND used_hour <> $1")
             .bind(hour)
             .bind(id.to_string())
             .execute(conn)
