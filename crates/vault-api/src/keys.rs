@@ -74,9 +74,20 @@ pub struct CollectionKeys {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RotateKeys {
-    /// Why; goes into the audit log. 1 to 2,000 characters.
+    /// Why; goes into the audit log. 1 to 2,000 characters; `not stated` when it is left out.
+    #[serde(default = "not_stated")]
     #[schema(min_length = 1, max_length = 2000, example = "Yearly rotation")]
     pub reason: String,
+}
+
+fn not_stated() -> String {
+    "not stated".to_owned()
+}
+
+impl Default for RotateKeys {
+    fn default() -> Self {
+        Self { reason: not_stated() }
+    }
 }
 
 /// Where a rotation stands.

@@ -27,7 +27,7 @@ pub enum KeysCommand {
         /// The collection's name
         collection: String,
         /// Why; kept in the audit log
-        #[arg(long)]
+        #[arg(long, default_value = "not stated")]
         reason: String,
         /// Wait until every record key has moved
         #[arg(long)]

@@ -13,7 +13,7 @@ pub enum RootCommand {
     /// Begin a new root epoch and move what the root wraps to it
     Rotate {
         /// Why; kept in the audit log
-        #[arg(long)]
+        #[arg(long, default_value = "not stated")]
         reason: String,
     },
     /// Show custody and root epochs

@@ -14,7 +14,7 @@ use vault_core::access::role::Action;
 use vault_core::ids::CollectionName;
 
 use super::auth::SignedIn;
-use super::problem::{Body, Named};
+use super::problem::{MaybeBody, Named};
 use super::routes::{Access, Routes};
 use crate::app::error::Failure;
 use crate::app::keys;
@@ -46,7 +46,7 @@ async fn show(
 /// Rotates a collection's key. The new version wraps from now on; record keys are moved to it while the vault is used.
 /// No media is touched. Destroying old versions is not part of this version of the vault.
 #[utoipa::path(post, path = "/v1/collections/{collection}/keys/rotate", operation_id = "rotate_keys", tag = "keys", security(("bearer" = [])),
-    params(("collection" = String, Path, description = "The collection's name")), request_body = RotateKeys,
+    params(("collection" = String, Path, description = "The collection's name")), request_body = Option<RotateKeys>,
     responses((status = 202, body = KeyRotation), (status = 400, body = Problem), (status = 401, body = Problem),
         (status = 403, body = Problem), (status = 404, body = Problem),
         (status = 409, body = Problem, description = "`rotation_running`"), (status = 422, body = Problem),
@@ -55,7 +55,7 @@ async fn rotate(
     State(vault): State<Arc<Vault>>,
     SignedIn(caller): SignedIn,
     Named(name): Named<CollectionName>,
-    Body(request): Body<RotateKeys>,
+    MaybeBody(request): MaybeBody<RotateKeys>,
 ) -> Result<(StatusCode, Json<KeyRotation>), Failure> {
     let rotation = keys::rotate(&vault, &caller, &name, &request.reason).await?;
     Ok((StatusCode::ACCEPTED, Json(rotation)))
@@ -113,7 +113,7 @@ async fn show_root(State(vault): State<Arc<Vault>>, SignedIn(caller): SignedIn) 
 }
 
 /// Rotates the root key: a fresh epoch wraps every collection's key versions and the log's signing key.
-#[utoipa::path(post, path = "/v1/root/rotate", tag = "keys", security(("bearer" = [])), request_body = RotateKeys,
+#[utoipa::path(post, path = "/v1/root/rotate", tag = "keys", security(("bearer" = [])), request_body = Option<RotateKeys>,
     responses((status = 200, body = RootStatus), (status = 400, body = Problem), (status = 401, body = Problem),
         (status = 403, body = Problem), (status = 422, body = Problem),
         (status = 500, body = Problem, description = "`keyring_unusable`: the keyring could not be stored; nothing has changed"),
@@ -121,7 +121,7 @@ async fn show_root(State(vault): State<Arc<Vault>>, SignedIn(caller): SignedIn) 
 async fn rotate_root(
     State(vault): State<Arc<Vault>>,
     SignedIn(caller): SignedIn,
-    Body(request): Body<RotateKeys>,
+    MaybeBody(request): MaybeBody<RotateKeys>,
 ) -> Result<Json<RootStatus>, Failure> {
     keys::rotate_root(&vault, &caller, &request.reason).await.map(Json)
 }
