@@ -171,11 +171,6 @@ pub async fn find_in(tx: &mut Tx, id: RequestId) -> Result<Option<RequestRow>, S
     one(tx.conn(), "q.id", id.to_string()).await
 }
 
-/// The request of a grant.
-pub async fn find_by_grant(conn: &mut Reader, id: GrantId) -> Result<Option<RequestRow>, StoreError> {
-    one(conn.conn(), "g.id", id.to_string()).await
-}
-
 async fn one(conn: &mut sqlx::AnyConnection, by: &str, id: String) -> Result<Option<RequestRow>, StoreError> {
     // `by` is one of the literals above.
     let row = sqlx::query(AssertSqlSafe(format!("{SELECT} WHERE {by} = $1"))).bind(id).fetch_optional(conn).await?;
@@ -234,9 +229,9 @@ pub async fn insert_grant(
     Ok(())
 }
 
-/// Takes a grant away; `false` when it was gone already.
-pub async fn revoke(tx: &mut Tx, grant: GrantId, request: RequestId, now: Timestamp) -> Result<bool, StoreError> {
-    let done = sqlx::query("UPDATE grants SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL")
+/// Takes a grant away. A row that says it was gone already keeps its time: whether it is gone is for the restrictions.
+pub async fn revoke(tx: &mut Tx, grant: GrantId, request: RequestId, now: Timestamp) -> Result<(), StoreError> {
+    sqlx::query("UPDATE grants SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL")
         .bind(now.as_millis())
         .bind(grant.to_string())
         .execute(tx.conn())
@@ -245,7 +240,39 @@ pub async fn revoke(tx: &mut Tx, grant: GrantId, request: RequestId, now: Timest
         .bind(request.to_string())
         .execute(tx.conn())
         .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(())
+}
+
+/// What taking a grant away needs to know of it: no more, so that damage of the rest does not keep it in force.
+#[derive(Clone, Copy, Debug)]
+pub struct Revocable {
+    /// The request that was granted.
+    pub request: RequestId,
+    /// The collection.
+    pub collection: CollectionId,
+    /// Whose grant it is.
+    pub requester: PersonId,
+    /// The one record that it is about, if it is about one.
+    pub record: Option<RecordId>,
+}
+
+/// What taking `grant` away needs to know.
+pub async fn revocable(conn: &mut Reader, grant: GrantId) -> Result<Option<Revocable>, StoreError> {
+    let row = sqlx::query(
+        "SELECT q.id AS id, q.collection_id AS collection_id, q.requester AS requester, q.record_id AS record_id
+         FROM grants g JOIN access_requests q ON q.id = g.request_id WHERE g.id = $1",
+    )
+    .bind(grant.to_string())
+    .fetch_optional(conn.conn())
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let row = Columns::of(TABLE, &row);
+    Ok(Some(Revocable {
+        request: row.parsed("id")?,
+        collection: row.parsed("collection_id")?,
+        requester: row.parsed("requester")?,
+        record: row.maybe_parsed("record_id").unwrap_or_default(),
+    }))
 }
 
 /// Which requests a caller may see.

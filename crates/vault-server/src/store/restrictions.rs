@@ -173,10 +173,10 @@ impl Restriction {
         Self::imposed(kind, target, None)
     }
 
-    /// A grant, which would have ended at `until`, is revoked.
+    /// A grant is revoked. For good: when it would have ended is told by a row that can be edited.
     #[must_use]
-    pub fn grant_revoked(grant: GrantId, until: Timestamp) -> Self {
-        Self::imposed(Kind::GrantRevoked, grant.into(), Some(until))
+    pub fn grant_revoked(grant: GrantId) -> Self {
+        Self::imposed(Kind::GrantRevoked, grant.into(), None)
     }
 
     /// A role is taken from a person.

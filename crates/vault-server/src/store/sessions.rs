@@ -106,13 +106,16 @@ pub struct Pointer {
     pub collection: CollectionId,
     /// The grant, once there is one.
     pub grant: Option<GrantId>,
+    /// Whether the grant's row says that it was taken away: a row opens nothing, but it may well close.
+    pub revoked: bool,
 }
 
 /// Where the rows of request `id` point to.
 pub async fn pointer(store: &Store, id: RequestId) -> Result<Option<Pointer>, StoreError> {
     let mut reader = store.read().await?;
     let row = sqlx::query(
-        "SELECT r.requester AS requester, r.collection_id AS collection_id, g.id AS grant_id
+        "SELECT r.requester AS requester, r.collection_id AS collection_id, g.id AS grant_id,
+           g.revoked_at AS revoked_at
          FROM access_requests r LEFT JOIN grants g ON g.request_id = r.id WHERE r.id = $1",
     )
     .bind(id.to_string())
@@ -121,7 +124,8 @@ pub async fn pointer(store: &Store, id: RequestId) -> Result<Option<Pointer>, St
     let Some(row) = row else { return Ok(None) };
     let row = Columns::of("access_requests", &row);
     let (requester, collection) = (row.parsed("requester")?, row.parsed("collection_id")?);
-    Ok(Some(Pointer { requester, collection, grant: row.maybe_parsed("grant_id")? }))
+    let revoked = row.maybe_time("revoked_at")?.is_some();
+    Ok(Some(Pointer { requester, collection, grant: row.maybe_parsed("grant_id")?, revoked }))
 }
 
 /// How far a grant has been used.

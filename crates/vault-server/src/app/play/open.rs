@@ -115,7 +115,7 @@ async fn prepare(vault: &Vault, caller: &Caller, request: RequestId, asked: &New
     let pointer = pointer.filter(|p| p.requester == caller.person()).ok_or(Denial::Absent)?;
     let place = Place::Collection(pointer.collection);
     let binding = decision::permit_on(caller.held(), Action::PlaybackOpen, place)?.id();
-    let grant = pointer.grant.ok_or(Denial::GrantNotInForce)?;
+    let grant = pointer.grant.filter(|_| !pointer.revoked).ok_or(Denial::GrantNotInForce)?;
 
     let approval = approved(vault, grant, request).await?;
     let role = vault.ledger()?.find::<RoleGranted>(&reference::role(binding)).await?.ok_or(Denial::NotInLog)?;

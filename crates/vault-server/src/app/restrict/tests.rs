@@ -97,7 +97,7 @@ async fn p6_a_database_restored_from_a_backup_learns_from_the_journal() {
     let imposed = first.impose(&mut tx, Restriction::session_closed(session, NOW), NOW).await.unwrap();
     tx.commit().await.unwrap();
     first.stand_quietly(&imposed);
-    impose(&first, Restriction::grant_revoked(grant, NOW)).await;
+    impose(&first, Restriction::grant_revoked(grant)).await;
 
     let older = store(dir.path(), "backup.db").await;
     let restored = Restrictions::new(older.clone(), objects.clone());
@@ -119,7 +119,7 @@ async fn p6_rows_that_are_gone_or_altered_take_nothing_back_after_a_restart() {
     let first = node(&store, &objects).await;
     let (record, grant, collection) = (RecordId::new(NOW), GrantId::new(NOW), CollectionId::new(NOW));
     impose(&first, Restriction::record_erased(record)).await;
-    impose(&first, Restriction::grant_revoked(grant, NOW)).await;
+    impose(&first, Restriction::grant_revoked(grant)).await;
     impose(&first, Restriction::collection_suspended(collection)).await;
     for statement in [
         "DELETE FROM restrictions WHERE counter = 1",

@@ -273,7 +273,7 @@ mod tests {
             Restriction::record_erased(record),
             Restriction::record_restricted(record),
             Restriction::collection_suspended(collection),
-            Restriction::grant_revoked(grant, NOW),
+            Restriction::grant_revoked(grant),
             Restriction::session_closed(session, NOW),
         ] {
             let view = fresh();
@@ -335,7 +335,7 @@ mod tests {
             Restriction::role_revoked(binding),
             Restriction::record_erased(record),
             Restriction::record_restricted(record),
-            Restriction::grant_revoked(grant, later),
+            Restriction::grant_revoked(grant),
             Restriction::session_closed(session, later),
         ] {
             let sooner = Restriction { until: Some(Timestamp::from_millis(1)), ..restriction };

@@ -15,7 +15,7 @@ use vault_core::audit::slot::SlotName;
 use vault_core::ids::SessionId;
 
 use crate::app::{play, reference};
-use crate::store::sessions;
+use crate::store::{restrictions, sessions};
 use crate::testing::{House, collection};
 
 /// A recording of `length` bytes of silence and noise: PCM, 16 kHz, one channel.
@@ -247,6 +247,54 @@ async fn p4_while_the_log_cannot_be_written_no_session_opens_and_a_revocation_st
     let revoked = stage.status(Some("approver"), "DELETE", &format!("/v1/grants/{grant}")).await;
     assert!(revoked.is_success(), "{revoked}");
     assert_eq!(stage.status(Some("analyst"), "GET", playing).await, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn p6_a_grant_called_revoked_by_hand_opens_nothing_and_is_revoked_all_the_same() {
+    let stage = Stage::set().await;
+    let (request, grant) = stage.granted().await;
+    let (status, session) = stage.try_open(&request).await;
+    assert_eq!(status, StatusCode::CREATED, "{session}");
+    let playing = session["playback_url"].as_str().unwrap();
+    stage.house.by_hand("UPDATE grants SET revoked_at = 1, expires_at = 1").await;
+    let (status, refused) = stage.try_open(&request).await;
+    assert_eq!((status, refused["code"].as_str()), (StatusCode::FORBIDDEN, Some("grant_not_in_force")));
+    assert_eq!(stage.status(Some("analyst"), "GET", playing).await, StatusCode::OK, "only a row says it is gone");
+
+    let path = format!("/v1/grants/{grant}");
+    assert_eq!(stage.status(Some("approver"), "DELETE", &path).await, StatusCode::OK);
+    assert_eq!(stage.status(Some("analyst"), "GET", playing).await, StatusCode::FORBIDDEN);
+    // And stays so, when the row is undone and what has an end is forgotten.
+    stage.house.by_hand("UPDATE grants SET revoked_at = NULL, expires_at = 9999999999999").await;
+    let then = stage.house.vault.clock.now().plus(Duration::from_hours(1));
+    let mut tx = stage.house.vault.store.begin("prune").await.unwrap();
+    assert_eq!(restrictions::prune(&mut tx, then).await.unwrap(), 0);
+    tx.commit().await.unwrap();
+    assert_eq!(stage.try_open(&request).await.0, StatusCode::FORBIDDEN);
+    let (status, again) = stage.house.ask("approver", "DELETE", &path, Value::Null).await;
+    assert_eq!((status, again["code"].as_str()), (StatusCode::CONFLICT, Some("request_decided")));
+}
+
+#[tokio::test]
+async fn p6_damage_of_a_record_or_a_policy_does_not_keep_a_grant_in_force() {
+    for damage in [
+        "UPDATE records SET wrap = x'00'",
+        "UPDATE collections SET policy_hash = created_at",
+        "UPDATE collections SET policy = '{}'",
+        "UPDATE access_requests SET scope = '', rights = '', limits = ''",
+    ] {
+        let stage = Stage::set().await;
+        let (request, grant) = stage.granted().await;
+        let (status, session) = stage.try_open(&request).await;
+        assert_eq!(status, StatusCode::CREATED, "{session}");
+        let playing = session["playback_url"].as_str().unwrap();
+        stage.house.by_hand(damage).await;
+        let path = format!("/v1/grants/{grant}");
+        let (status, answer) =
+            stage.house.ask("approver", "DELETE", &path, json!({"reason": "No need any more"})).await;
+        assert_eq!(status, StatusCode::OK, "{damage}: {answer}");
+        assert_eq!(stage.status(Some("analyst"), "GET", playing).await, StatusCode::FORBIDDEN, "{damage}");
+    }
 }
 
 #[tokio::test]

@@ -198,7 +198,7 @@ async fn p6_a_restriction_cuts_a_playback_in_its_middle() {
     assert!(body.frame().await.unwrap().is_ok());
     assert!(body.frame().await.unwrap().is_ok());
     // A second listener learns of it by a poll; the first node at once.
-    imposed(&gate, Restriction::grant_revoked(live.row().grant, NOW.plus(HOUR))).await;
+    imposed(&gate, Restriction::grant_revoked(live.row().grant)).await;
     assert!(body.frame().await.unwrap().is_err(), "cut, not ended");
     assert!(body.frame().await.is_none());
     assert_eq!(get(&live, &gate, &HeaderMap::new()).await.unwrap_err().code(), Code::GrantNotInForce);
