@@ -185,7 +185,8 @@ mod tests {
     fn an_entry_is_what_the_format_says() {
         let at = Timestamp::from_millis(1_790_000_000_000);
         let grant: GrantId = "01a00000-0000-7000-8000-000000000001".parse().unwrap();
-        let numbered = Numbered { counter: 7, restriction: Restriction::grant_revoked(grant), at };
+        let restriction = Restriction { until: Some(at), ..Restriction::grant_revoked(grant) };
+        let numbered = Numbered { counter: 7, restriction, at };
         let text = serde_json::to_string(&Entry::of(&numbered)).unwrap();
         assert_eq!(
             text,
