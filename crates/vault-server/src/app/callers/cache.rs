@@ -15,6 +15,9 @@ use super::{Caller, FRESH};
 /// The most entries of each map. A full map is emptied: it refills from the log.
 const MOST: usize = 4096;
 
+/// Who was refused what, and why.
+type Refused = (TokenId, Action, Denial);
+
 struct Known {
     caller: Arc<Caller>,
     at: Timestamp,
@@ -30,7 +33,7 @@ pub struct Callers {
     /// The last hour whose first use was noted, and whether that note is known to be committed.
     used: Mutex<HashMap<TokenId, (i64, bool)>>,
     /// The hour, and what was refused in it.
-    denied: Mutex<(i64, HashSet<(TokenId, Action, Denial)>)>,
+    denied: Mutex<(i64, HashSet<Refused>)>,
 }
 
 /// A panic while one of these was held leaves a map of independent entries: still good.
