@@ -145,7 +145,8 @@ pub async fn queue(tx: &mut Tx, waiting: &Waiting) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The oldest entries of the outbox.
+/// The oldest entries of the outbox. A row that cannot be read is shown as an empty one, which is no entry: the others do
+/// not wait for it.
 pub async fn waiting(conn: &mut AnyConnection, limit: usize) -> Result<Vec<Waiting>, StoreError> {
     let rows = sqlx::query("SELECT id, entry, openings, reference FROM log_outbox ORDER BY id LIMIT $1")
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
@@ -154,9 +155,13 @@ pub async fn waiting(conn: &mut AnyConnection, limit: usize) -> Result<Vec<Waiti
     rows.iter()
         .map(|row| {
             let columns = Columns::of("log_outbox", row);
-            let sealed = unpack(&columns.bytes("openings")?).ok_or(columns.damaged("openings"))?;
-            let (entry, reference) = (columns.bytes("entry")?, columns.maybe_text("reference")?);
-            Ok(Waiting { id: columns.text("id")?, new: NewEntry { entry, sealed, reference } })
+            let read = || {
+                let sealed = unpack(&columns.bytes("openings").ok()?)?;
+                let (entry, reference) = (columns.bytes("entry").ok()?, columns.maybe_text("reference").ok()?);
+                Some(NewEntry { entry, sealed, reference })
+            };
+            let new = read().unwrap_or(NewEntry { entry: Vec::new(), sealed: Vec::new(), reference: None });
+            Ok(Waiting { id: columns.text("id")?, new })
         })
         .collect()
 }

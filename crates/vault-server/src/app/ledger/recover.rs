@@ -6,6 +6,7 @@
 //! | ahead, and extends what is published | older | published |
 //! | equal | equal | nothing |
 //! | behind, and a prefix of what is published | newer | the published entries are replayed into the database |
+//! | any | tiles or bundles without a checkpoint | refused |
 //! | neither extends the other | | refused |
 //!
 //! What is published counts only under the log's own signature.
@@ -55,6 +56,7 @@ pub(super) async fn recover(store: &Store, objects: &Objects, key: &VerifierKey)
         }
     };
     let Some(checkpoint) = published else {
+        refuse_without_checkpoint(objects, &head).await?;
         // Nothing was published, or all of it was lost: the database has everything.
         let recovered = forward(store, Edge::default(), EdgeTiles::default(), head, None).await?;
         return Ok(recovered);
@@ -66,6 +68,23 @@ pub(super) async fn recover(store: &Store, objects: &Objects, key: &VerifierKey)
         let head = replay(store, objects, &edge, head, &checkpoint).await?;
         Ok(Recovered { head, tiles, published: Some(checkpoint), behind: 0, full: Vec::new() })
     }
+}
+
+/// Tiles or bundles without a checkpoint: it was taken away, and with it what says which tree was signed. Signing the
+/// database's would sign whatever it was made to be.
+///
+/// One case is honest: the very first publication, of `log.started` alone, ended before its last write.
+async fn refuse_without_checkpoint(objects: &Objects, head: &Head) -> Result<(), LedgerError> {
+    let full = |kind| name(full_name(Tile { kind, index: 0, width: WIDTH }));
+    let mut there = objects.exists(&full(Kind::Entries)?).await? || objects.exists(&full(Kind::Hashes(0))?).await?;
+    if head.edge.size() != 1 {
+        there |= objects.exists(&name(partial_bundle_name(0))?).await?;
+    }
+    if there {
+        let what = "the published checkpoint is missing, and entries that it signed are there";
+        return Err(LedgerError::Disagreement { what, database: head.edge.size(), published: 0 });
+    }
+    Ok(())
 }
 
 async fn published_checkpoint(objects: &Objects, key: &VerifierKey) -> Result<Option<VerifiedCheckpoint>, LedgerError> {

@@ -7,7 +7,10 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use vault_core::audit::checkpoint::CheckpointSigner;
+use vault_core::audit::entry::{Draft, Entry, FindingReported};
 use vault_core::audit::merkle::Hash;
+use vault_core::audit::slot::OpeningKeys;
+use vault_core::keys::hierarchy::StaffAuditKey;
 
 use super::publish::Publication;
 use super::tiles::{EdgeTiles, Full};
@@ -103,6 +106,18 @@ enum Outcome {
     Moved,
 }
 
+/// Whether a row can stand in the log: an entry in its one form, and openings of its own slots, each once. One that
+/// cannot would stop every other.
+fn is_entry(new: &NewEntry) -> bool {
+    let Ok(entry) = Entry::parse(&new.entry) else { return false };
+    let mut seen = Vec::with_capacity(new.sealed.len());
+    new.sealed.iter().all(|opening| {
+        let first = !seen.contains(&opening.slot);
+        seen.push(opening.slot);
+        first && entry.commitment(opening.slot) == Some(&opening.commitment)
+    })
+}
+
 impl Sequencer {
     async fn something_waits(&self) {
         if lock(&self.shared.queue).is_empty() {
@@ -188,7 +203,11 @@ impl Sequencer {
         }
         let mut tx = self.shared.store.begin("append_to_log").await?;
         let room = MAX_GROUP.saturating_sub(items.len()).max(1);
-        let waiting = log::waiting(tx.conn(), room).await?;
+        let mut waiting = log::waiting(tx.conn(), room).await?;
+        for row in waiting.iter_mut().filter(|row| !is_entry(&row.new)) {
+            tracing::error!(row = %row.id, "a row of the outbox is no entry; a finding takes its place in the log");
+            row.new = self.finding()?;
+        }
         let new: Vec<&NewEntry> = waiting.iter().map(|w| &w.new).chain(items.iter().map(|i| &i.new)).collect();
         if new.is_empty() {
             tx.rollback().await?;
@@ -215,6 +234,15 @@ impl Sequencer {
             Outcome::NotCommitted => Err(LedgerError::Timeout),
             Outcome::Moved => self.catch_up().await,
         }
+    }
+
+    /// What the log says in place of a row that is no entry.
+    fn finding(&self) -> Result<NewEntry, LedgerError> {
+        let draft = Draft::<FindingReported>::new(self.shared.clock.now()).data("finding", "outbox-row-no-entry");
+        // No slots: the key seals nothing.
+        let staff = StaffAuditKey::generate();
+        let (entry, sealed, _) = draft.prepare(&OpeningKeys { staff: &staff, record: None })?.into_parts();
+        Ok(NewEntry { entry, sealed, reference: None })
     }
 
     async fn outbox_waits(&self) -> Result<bool, StoreError> {

@@ -79,6 +79,29 @@ async fn a_database_ahead_is_published() {
 }
 
 #[tokio::test]
+async fn p9_a_checkpoint_taken_away_is_not_signed_anew() {
+    for count in [5, 300] {
+        let mut world = grown(count).await;
+        world.objects.remove("log/checkpoint").await;
+        for emptied in [false, true] {
+            if emptied {
+                rewind(&world, 0).await;
+            }
+            let refused = world.open().await;
+            assert!(matches!(refused, Err(LedgerError::Disagreement { published: 0, .. })), "{count}: {refused:?}");
+            assert!(world.objects.look("log/checkpoint").await.is_none());
+            world.restart().await;
+        }
+    }
+    // The first publication, ended before its last write.
+    let mut world = World::new().await;
+    world.restart().await;
+    world.objects.remove("log/checkpoint").await;
+    world.open().await.unwrap();
+    assert_eq!(world.sound(&[]).await, 1);
+}
+
+#[tokio::test]
 async fn a_lost_publication_is_made_again_from_the_database() {
     let mut world = grown(600).await;
     world.objects = std::sync::Arc::default();

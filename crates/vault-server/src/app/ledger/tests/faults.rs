@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use proptest::prelude::*;
-use vault_core::audit::entry::PlaybackOpened;
+use vault_core::audit::entry::{Kind, PlaybackOpened};
 
 use super::super::LedgerError;
 use super::world::World;
@@ -33,6 +33,34 @@ async fn p4_an_outbox_row_is_appended_exactly_once_whatever_the_commit_says() {
         world.ledger.settle(ticket).await.unwrap();
         assert_eq!(world.sound(&[]).await, 2, "{fault:?}");
     }
+}
+
+#[tokio::test]
+async fn p4_a_row_of_the_outbox_that_is_no_entry_stops_nothing_and_is_told() {
+    let world = World::new().await;
+    let bytes = String::from_utf8(world.entry(1).entry().to_vec()).unwrap();
+    let mut tx = world.store.begin("by_hand").await.unwrap();
+    for (id, entry, openings) in [
+        ("0-words", b"no entry".to_vec(), Vec::new()),
+        ("0-long", vec![b'7'; 70_000], Vec::new()),
+        ("0-spaced", format!(" {bytes}").into_bytes(), Vec::new()),
+        ("0-openings", bytes.clone().into_bytes(), vec![9; 5]),
+    ] {
+        sqlx::query("INSERT INTO log_outbox (id, entry, openings, reference) VALUES ($1, $2, $3, NULL)")
+            .bind(id)
+            .bind(entry)
+            .bind(openings)
+            .execute(tx.conn())
+            .await
+            .unwrap();
+    }
+    let ticket = world.ledger.enqueue(&mut tx, world.entry(2), None).await.unwrap();
+    tx.commit().await.unwrap();
+    world.ledger.settle(ticket).await.unwrap();
+    assert_eq!(world.sound(&[]).await, 6);
+    let page = world.ledger.page(0, 9, |entry| entry.kind() == Kind::FindingReported, |_| true).await.unwrap();
+    assert_eq!(page.views.len(), 4);
+    assert_eq!(world.store.number("SELECT COUNT(*) FROM log_outbox").await, 0);
 }
 
 #[tokio::test]

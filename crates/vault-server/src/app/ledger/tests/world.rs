@@ -13,8 +13,8 @@ use futures_util::stream::BoxStream;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
-    PutOptions, PutPayload, PutResult,
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt as _,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult,
 };
 use tempfile::TempDir;
 use vault_core::audit::checkpoint::CheckpointSigner;
@@ -81,6 +81,11 @@ impl Faulty {
     /// Puts bytes there behind everybody's back.
     pub async fn plant(&self, path: &str, bytes: Vec<u8>) {
         self.inner.put_opts(&Path::from(path), bytes.into(), PutOptions::default()).await.unwrap();
+    }
+
+    /// Takes away what lies there.
+    pub async fn remove(&self, path: &str) {
+        self.inner.delete(&Path::from(path)).await.unwrap();
     }
 
     /// What lies there.
