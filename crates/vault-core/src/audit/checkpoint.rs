@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::audit::merkle::Hash;
 use crate::audit::note::{InvalidKey, NoteError, NoteSigner, VerifierKey};
-use crate::keys::hierarchy::LogSeed;
+use crate::keys::hierarchy::{LogSeed, OutboxKey};
 
 /// A tree head, not signed and not to be believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,26 +113,35 @@ impl VerifierKey {
     }
 }
 
-/// The log's signing key. Whoever holds it must sign only trees that extend each other.
-pub struct CheckpointSigner(NoteSigner);
+/// The log's signing key, and what else comes from its seed. Whoever holds it must sign only trees that extend each other.
+pub struct CheckpointSigner {
+    note: NoteSigner,
+    outbox: OutboxKey,
+}
 
 impl CheckpointSigner {
     /// The signer of the log `origin`.
     pub fn new(origin: &str, seed: &LogSeed) -> Result<Self, InvalidKey> {
-        NoteSigner::new(origin, seed.signing_key()).map(Self)
+        Ok(Self { note: NoteSigner::new(origin, seed.signing_key())?, outbox: seed.outbox_key() })
     }
 
     /// The public half, for auditors.
     #[must_use]
     pub const fn verifier(&self) -> &VerifierKey {
-        self.0.verifier()
+        self.note.verifier()
+    }
+
+    /// The key that authenticates what waits to be appended.
+    #[must_use]
+    pub const fn outbox_key(&self) -> &OutboxKey {
+        &self.outbox
     }
 
     /// Signs the tree of `size` entries with root `root`.
     #[must_use]
     pub fn sign(&self, size: u64, root: Hash) -> VerifiedCheckpoint {
         let checkpoint = Checkpoint { origin: self.verifier().name().to_owned(), size, root };
-        let note = self.0.sign(&checkpoint.to_string());
+        let note = self.note.sign(&checkpoint.to_string());
         VerifiedCheckpoint { checkpoint, note }
     }
 }
@@ -164,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_note_of_the_same_key_about_another_log_is_refused() {
-        let signer = signer("log.example/v", &LogSeed::generate()).0;
+        let signer = signer("log.example/v", &LogSeed::generate()).note;
         let other = Checkpoint { origin: "log.example/w".into(), size: 1, root: Hash::leaf(b"x") };
         let note = signer.sign(&other.to_string());
         assert_eq!(signer.verifier().verify_checkpoint(&note), Err(CheckpointError::WrongOrigin));

@@ -8,13 +8,15 @@
 //! | object key | `tail-key` | – | [`TailKey`] |
 //! | record key | `field-key` | – | [`FieldKey`] |
 //! | upload secret ‖ resume key | `in-progress-key` | upload id | the key around a record key in progress |
+//! | log seed | `outbox-key` | – | [`OutboxKey`] |
 //! | subject key | `subject` | external id | a pseudonym: HMAC-SHA-256, not a key |
+//! | outbox key | `outbox-row` | id, entry, openings, reference if any | the row's MAC: HMAC-SHA-256, not a key |
 
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::hierarchy::{FieldKey, LogSeed, ObjectKey, RecordKey, ResumeKey, StreamKey, SubjectKey, TailKey};
+use super::hierarchy::{FieldKey, LogSeed, ObjectKey, OutboxKey, RecordKey, ResumeKey, StreamKey, SubjectKey, TailKey};
 use super::upload::UploadSecret;
 use crate::framing::framed;
 use crate::ids::{ObjectId, UploadId};
@@ -26,6 +28,8 @@ const TAIL: &str = "feedback-vault/v1/tail-key";
 const FIELD: &str = "feedback-vault/v1/field-key";
 const IN_PROGRESS: &str = "feedback-vault/v1/in-progress-key";
 const SUBJECT: &str = "feedback-vault/v1/subject";
+const OUTBOX: &str = "feedback-vault/v1/outbox-key";
+const OUTBOX_ROW: &str = "feedback-vault/v1/outbox-row";
 
 fn derive(parent: &[u8], label: &str, fields: &[&[u8]]) -> Secret<32> {
     Secret::fill(|okm| match Hkdf::<Sha256>::new(None, parent).expand(&framed(label, fields), okm) {
@@ -77,6 +81,36 @@ impl LogSeed {
     /// The key that signs checkpoints. `ed25519-dalek` wipes it when it is dropped.
     pub(crate) fn signing_key(&self) -> ed25519_dalek::SigningKey {
         ed25519_dalek::SigningKey::from_bytes(self.secret().expose())
+    }
+
+    /// The key that authenticates rows of the outbox: whoever may sign the log may also queue for it.
+    #[must_use]
+    pub fn outbox_key(&self) -> OutboxKey {
+        OutboxKey::from_secret(derive(self.secret().expose(), OUTBOX, &[]))
+    }
+}
+
+impl OutboxKey {
+    fn keyed(&self, id: &str, entry: &[u8], openings: &[u8], reference: Option<&str>) -> Hmac<Sha256> {
+        let Ok(mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(self.secret().expose()) else {
+            unreachable!("HMAC takes keys of any length")
+        };
+        let row = [id.as_bytes(), entry, openings];
+        // A row without a reference frames one field less: no reference is not the empty one.
+        let fields: Vec<&[u8]> = row.into_iter().chain(reference.map(str::as_bytes)).collect();
+        mac.chain_update(framed(OUTBOX_ROW, &fields))
+    }
+
+    /// The MAC of a row of the outbox.
+    #[must_use]
+    pub fn mac(&self, id: &str, entry: &[u8], openings: &[u8], reference: Option<&str>) -> [u8; 32] {
+        self.keyed(id, entry, openings, reference).finalize().into_bytes().into()
+    }
+
+    /// Whether the vault wrote this row as it stands. Compares in constant time.
+    #[must_use]
+    pub fn wrote(&self, id: &str, entry: &[u8], openings: &[u8], reference: Option<&str>, mac: &[u8]) -> bool {
+        self.keyed(id, entry, openings, reference).verify_slice(mac).is_ok()
     }
 }
 
@@ -140,6 +174,30 @@ mod tests {
         let subject = SubjectKey::from_secret(Secret::fill(|b| *b = [6; 32]));
         let message = frame(&[b"feedback-vault/v1/subject", "Zoë".as_bytes()]);
         assert_eq!(subject.pseudonym("Zoë"), hmac(&[6; 32], &message));
+    }
+
+    #[test]
+    fn a_row_of_the_outbox_is_held_by_all_of_its_columns() {
+        let key = LogSeed::from_secret(Secret::fill(|b| *b = [7; 32])).outbox_key();
+        let expected = hkdf(&[7; 32], &frame(&[b"feedback-vault/v1/outbox-key"]));
+        assert!(key.secret().ct_eq(&expected));
+        let message = frame(&[b"feedback-vault/v1/outbox-row", b"id", b"{}", b"sealed", b"ref"]);
+        let mac = key.mac("id", b"{}", b"sealed", Some("ref"));
+        assert_eq!(mac, hmac(&expected, &message));
+        assert!(key.wrote("id", b"{}", b"sealed", Some("ref"), &mac));
+        for (id, entry, openings, reference) in [
+            ("ie", b"{}", b"sealed", Some("ref")),
+            ("id", b"[]", b"sealed", Some("ref")),
+            ("id", b"{}", b"seeled", Some("ref")),
+            ("id", b"{}", b"sealed", Some("rex")),
+            ("id", b"{}", b"sealed", Some("")),
+            ("id", b"{}", b"sealed", None),
+        ] {
+            assert!(!key.wrote(id, entry, openings, reference, &mac), "{id} {reference:?}");
+        }
+        assert!(!key.wrote("id", b"{}", b"sealed", Some("ref"), &mac[..31]));
+        assert!(!key.wrote("id", b"{}", b"sealed", Some("ref"), &[]));
+        assert!(!LogSeed::generate().outbox_key().wrote("id", b"{}", b"sealed", Some("ref"), &mac));
     }
 
     /// The same values as numbers, so that a change of both code and check above shows.

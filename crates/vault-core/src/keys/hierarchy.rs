@@ -56,4 +56,6 @@ key! {
     IngestSecret generate;
     /// The Ed25519 seed that signs the audit log's checkpoints.
     LogSeed generate;
+    /// Authenticates the rows of the log's outbox; derived from the log seed.
+    OutboxKey;
 }

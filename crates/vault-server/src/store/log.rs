@@ -7,6 +7,7 @@ use sqlx::{Any, AnyConnection, QueryBuilder, Row as _};
 use vault_core::audit::merkle::Edge;
 use vault_core::audit::slot::{Commitment, KeptUnder, SealedOpening, SlotName};
 use vault_core::ids::{CollectionId, RecordId};
+use vault_core::keys::hierarchy::OutboxKey;
 
 use super::row::{Columns, bigint};
 use super::{StoreError, Tx};
@@ -37,10 +38,12 @@ pub struct NewEntry {
 /// An entry waiting in the outbox.
 #[derive(Debug)]
 pub struct Waiting {
-    /// Its row.
+    /// Its row; empty where there is none any more.
     pub id: String,
     /// What is to be appended.
     pub new: NewEntry,
+    /// Whether its MAC says that the vault wrote the row, as it stands.
+    pub genuine: bool,
 }
 
 /// A stored opening; without `sealed` it was erased.
@@ -133,37 +136,86 @@ fn under_text(under: KeptUnder) -> (&'static str, String) {
     }
 }
 
-/// Leaves an entry in the outbox, in the caller's transaction.
-pub async fn queue(tx: &mut Tx, waiting: &Waiting) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO log_outbox (id, entry, openings, reference) VALUES ($1, $2, $3, $4)")
-        .bind(waiting.id.as_str())
-        .bind(waiting.new.entry.clone())
-        .bind(pack(&waiting.new.sealed))
-        .bind(waiting.new.reference.clone())
+/// Leaves an entry in the outbox under a MAC over the whole row, in the caller's transaction.
+pub async fn queue(tx: &mut Tx, key: &OutboxKey, id: &str, new: &NewEntry) -> Result<(), StoreError> {
+    let openings = pack(&new.sealed);
+    let mac = key.mac(id, &new.entry, &openings, new.reference.as_deref());
+    sqlx::query("INSERT INTO log_outbox (id, entry, openings, reference, mac) VALUES ($1, $2, $3, $4, $5)")
+        .bind(id)
+        .bind(new.entry.clone())
+        .bind(openings)
+        .bind(new.reference.clone())
+        .bind(mac.to_vec())
         .execute(tx.conn())
         .await?;
     Ok(())
 }
 
-/// The oldest entries of the outbox. A row that cannot be read is shown as an empty one, which is no entry: the others do
-/// not wait for it.
-pub async fn waiting(conn: &mut AnyConnection, limit: usize) -> Result<Vec<Waiting>, StoreError> {
-    let rows = sqlx::query("SELECT id, entry, openings, reference FROM log_outbox ORDER BY id LIMIT $1")
+/// Whether anything is in the outbox.
+pub async fn any_waiting(conn: &mut AnyConnection) -> Result<bool, StoreError> {
+    Ok(sqlx::query("SELECT 1 FROM log_outbox LIMIT 1").fetch_optional(conn).await?.is_some())
+}
+
+/// The oldest entries of the outbox. A row that cannot be read as one is shown as an empty one, which is no entry: the
+/// others do not wait for it. [`StoreError::Corrupt`]: there is a row of which not even the columns can be read; see
+/// [`remove_unreadable`].
+pub async fn waiting(conn: &mut AnyConnection, key: &OutboxKey, limit: usize) -> Result<Vec<Waiting>, StoreError> {
+    let rows = sqlx::query("SELECT id, entry, openings, reference, mac FROM log_outbox ORDER BY id LIMIT $1")
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .fetch_all(conn)
-        .await?;
-    rows.iter()
-        .map(|row| {
-            let columns = Columns::of("log_outbox", row);
-            let read = || {
-                let sealed = unpack(&columns.bytes("openings").ok()?)?;
-                let (entry, reference) = (columns.bytes("entry").ok()?, columns.maybe_text("reference").ok()?);
-                Some(NewEntry { entry, sealed, reference })
-            };
-            let new = read().unwrap_or(NewEntry { entry: Vec::new(), sealed: Vec::new(), reference: None });
-            Ok(Waiting { id: columns.text("id")?, new })
-        })
-        .collect()
+        .await
+        .map_err(unreadable)?;
+    rows.iter().map(|row| one_waiting(row, key)).collect()
+}
+
+fn one_waiting(row: &sqlx::any::AnyRow, key: &OutboxKey) -> Result<Waiting, StoreError> {
+    let columns = Columns::of("log_outbox", row);
+    let id = columns.text("id")?;
+    let read = || {
+        let (entry, openings) = (columns.bytes("entry").ok()?, columns.bytes("openings").ok()?);
+        let reference = columns.maybe_text("reference").ok()?;
+        let genuine = key.wrote(&id, &entry, &openings, reference.as_deref(), &columns.bytes("mac").ok()?);
+        Some((NewEntry { entry, sealed: unpack(&openings)?, reference }, genuine))
+    };
+    let (new, genuine) = read().unwrap_or((NewEntry { entry: Vec::new(), sealed: Vec::new(), reference: None }, false));
+    Ok(Waiting { id, new, genuine })
+}
+
+/// Takes out of the first `limit` rows of the outbox those whose id is no text, or whose text is not UTF-8: the vault
+/// writes neither. They are found and removed by their place, since they have no name that could be bound. Answers how
+/// many there were.
+pub async fn remove_unreadable(tx: &mut Tx, key: &OutboxKey, limit: usize) -> Result<usize, StoreError> {
+    let (mut at, mut removed) = (0_i64, 0);
+    for _ in 0..limit {
+        let row =
+            sqlx::query("SELECT id, entry, openings, reference, mac FROM log_outbox ORDER BY id LIMIT 1 OFFSET $1")
+                .bind(at)
+                .fetch_optional(tx.conn())
+                .await
+                .map_err(unreadable);
+        match row.and_then(|row| row.map(|row| one_waiting(&row, key)).transpose()) {
+            Ok(None) => break,
+            Ok(Some(_)) => at += 1,
+            Err(StoreError::Corrupt { .. }) => {
+                let place =
+                    "DELETE FROM log_outbox WHERE id IN (SELECT id FROM log_outbox ORDER BY id LIMIT 1 OFFSET $1)";
+                sqlx::query(place).bind(at).execute(tx.conn()).await?;
+                removed += 1;
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(removed)
+}
+
+/// Text that is not UTF-8 fails while the row is fetched, and all rows of the answer with it.
+fn unreadable(e: sqlx::Error) -> StoreError {
+    match e {
+        sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => {
+            StoreError::Corrupt { table: "log_outbox", what: "a row that cannot be read" }
+        }
+        other => other.into(),
+    }
 }
 
 /// Takes entries out of the outbox.

@@ -52,7 +52,7 @@ pub use taken::TakenAway;
 
 use crate::metrics::Metrics;
 use crate::objects::Objects;
-use crate::store::log::{self, NewEntry, Waiting};
+use crate::store::log::{self, NewEntry};
 use crate::store::{Store, Tx};
 use publish::Published;
 
@@ -93,6 +93,7 @@ struct Shared {
 
 /// What exists while the log is open.
 struct Running {
+    signer: Arc<CheckpointSigner>,
     verifier: VerifierKey,
     keys: Arc<dyn OpeningKeySource>,
     published: RwLock<Arc<Published>>,
@@ -182,6 +183,7 @@ impl Ledger {
         let stop = CancellationToken::new();
         let published = Published { checkpoint: Arc::new(checkpoint), tiles: Arc::new(recovered.tiles.clone()) };
         let running = Arc::new(Running {
+            signer: Arc::clone(&signer),
             verifier: signer.verifier().clone(),
             keys,
             published: RwLock::new(Arc::new(published)),
@@ -264,7 +266,8 @@ impl Ledger {
     }
 
     /// Leaves an entry in the outbox within the caller's transaction: act and entry are committed together, even while
-    /// the log cannot be written. Entries of one transaction keep their order.
+    /// the log cannot be written. Entries of one transaction keep their order. It takes the log's key, so a sealed vault
+    /// queues nothing; nor does it authenticate anybody who could ask for it.
     pub async fn enqueue<E: EntryKind>(
         &self,
         tx: &mut Tx,
@@ -275,8 +278,11 @@ impl Ledger {
         let count = self.0.count.fetch_add(1, Ordering::Relaxed);
         let random = u32::from_be_bytes(vault_core::random::array());
         let id = format!("{:014}-{count:012}-{random:08x}", self.0.clock.now().as_millis());
-        let waiting = Waiting { id: id.clone(), new: NewEntry { entry: entry.clone(), sealed, reference } };
-        log::queue(tx, &waiting).await?;
+        let new = NewEntry { entry: entry.clone(), sealed, reference };
+        // A log that stopped has its key still: what takes something away is committed all the same.
+        let running = self.0.running.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let signer = &running.ok_or(LedgerError::Sealed)?.signer;
+        log::queue(tx, signer.outbox_key(), &id, &new).await?;
         // Known before the commit, so that the sequencer cannot take the row before somebody waits for it.
         let (done, released) = oneshot::channel();
         lock(&self.0.tickets).insert(id.clone(), done);

@@ -15,8 +15,8 @@ use vault_core::keys::hierarchy::StaffAuditKey;
 use super::publish::Publication;
 use super::tiles::{EdgeTiles, Full};
 use super::{Item, LedgerError, Release, Shared, lock};
-use crate::store::StoreError;
 use crate::store::log::{self, Head, NewEntry, Waiting};
+use crate::store::{StoreError, Tx};
 
 /// Entries in one transaction. Beyond a few hundred the commit is no longer what costs.
 const MAX_GROUP: usize = 512;
@@ -107,7 +107,7 @@ enum Outcome {
 }
 
 /// Whether a row can stand in the log: an entry in its one form, and openings of its own slots, each once. One that
-/// cannot would stop every other.
+/// cannot would stop every other, even if it is the vault's own.
 fn is_entry(new: &NewEntry) -> bool {
     let Ok(entry) = Entry::parse(&new.entry) else { return false };
     let mut seen = Vec::with_capacity(new.sealed.len());
@@ -203,11 +203,7 @@ impl Sequencer {
         }
         let mut tx = self.shared.store.begin("append_to_log").await?;
         let room = MAX_GROUP.saturating_sub(items.len()).max(1);
-        let mut waiting = log::waiting(tx.conn(), room).await?;
-        for row in waiting.iter_mut().filter(|row| !is_entry(&row.new)) {
-            tracing::error!(row = %row.id, "a row of the outbox is no entry; a finding takes its place in the log");
-            row.new = self.finding()?;
-        }
+        let waiting = self.waiting(&mut tx, room).await?;
         let new: Vec<&NewEntry> = waiting.iter().map(|w| &w.new).chain(items.iter().map(|i| &i.new)).collect();
         if new.is_empty() {
             tx.rollback().await?;
@@ -236,6 +232,28 @@ impl Sequencer {
         }
     }
 
+    /// The oldest rows of the outbox, as they can stand in the log. What the vault did not write is not signed: a finding
+    /// takes its place.
+    async fn waiting(&self, tx: &mut Tx, room: usize) -> Result<Vec<Waiting>, LedgerError> {
+        let key = self.signer.outbox_key();
+        let (mut waiting, unreadable) = match log::waiting(tx.conn(), key, room).await {
+            Err(StoreError::Corrupt { .. }) => {
+                let removed = log::remove_unreadable(tx, key, room).await?;
+                (log::waiting(tx.conn(), key, room - removed).await?, removed)
+            }
+            read => (read?, 0),
+        };
+        for row in waiting.iter_mut().filter(|row| !row.genuine || !is_entry(&row.new)) {
+            tracing::error!(row = %row.id, "a row of the outbox is no entry of the vault's; a finding takes its place in the log");
+            row.new = self.finding()?;
+        }
+        for _ in 0..unreadable {
+            tracing::error!("a row of the outbox cannot be read; a finding takes its place in the log");
+            waiting.push(Waiting { id: String::new(), new: self.finding()?, genuine: true });
+        }
+        Ok(waiting)
+    }
+
     /// What the log says in place of a row that is no entry.
     fn finding(&self) -> Result<NewEntry, LedgerError> {
         let draft = Draft::<FindingReported>::new(self.shared.clock.now()).data("finding", "outbox-row-no-entry");
@@ -247,7 +265,7 @@ impl Sequencer {
 
     async fn outbox_waits(&self) -> Result<bool, StoreError> {
         let mut reader = self.shared.store.read().await?;
-        Ok(!log::waiting(reader.conn(), 1).await?.is_empty())
+        log::any_waiting(reader.conn()).await
     }
 
     fn group<'e>(&self, entries: impl Iterator<Item = &'e [u8]>) -> Result<Group, LedgerError> {

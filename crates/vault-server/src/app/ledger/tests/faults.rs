@@ -4,9 +4,11 @@ use core::time::Duration;
 
 use proptest::prelude::*;
 use vault_core::audit::entry::{Kind, PlaybackOpened};
+use vault_core::keys::hierarchy::LogSeed;
 
 use super::super::LedgerError;
 use super::world::World;
+use crate::store::Tx;
 use crate::store::faults::Fault;
 
 const PAIR: [Fault; 2] = [Fault::NotPersisted, Fault::Persisted];
@@ -46,13 +48,83 @@ async fn p4_a_row_of_the_outbox_that_is_no_entry_stops_nothing_and_is_told() {
         ("0-spaced", format!(" {bytes}").into_bytes(), Vec::new()),
         ("0-openings", bytes.clone().into_bytes(), vec![9; 5]),
     ] {
-        sqlx::query("INSERT INTO log_outbox (id, entry, openings, reference) VALUES ($1, $2, $3, NULL)")
-            .bind(id)
-            .bind(entry)
-            .bind(openings)
-            .execute(tx.conn())
-            .await
-            .unwrap();
+        // Under a right MAC: even the vault's own row would be held against the form.
+        let signer = world.signer();
+        let mac = signer.outbox_key().mac(id, &entry, &openings, None);
+        plant(&mut tx, id, entry, openings, mac.to_vec()).await;
+    }
+    let ticket = world.ledger.enqueue(&mut tx, world.entry(2), None).await.unwrap();
+    tx.commit().await.unwrap();
+    world.ledger.settle(ticket).await.unwrap();
+    assert_eq!(world.sound(&[]).await, 6);
+    let page = world.ledger.page(0, 9, |entry| entry.kind() == Kind::FindingReported, |_| true).await.unwrap();
+    assert_eq!(page.views.len(), 4);
+    assert_eq!(world.store.number("SELECT COUNT(*) FROM log_outbox").await, 0);
+}
+
+async fn plant(tx: &mut Tx, id: &str, entry: Vec<u8>, openings: Vec<u8>, mac: Vec<u8>) {
+    sqlx::query("INSERT INTO log_outbox (id, entry, openings, reference, mac) VALUES ($1, $2, $3, NULL, $4)")
+        .bind(id)
+        .bind(entry)
+        .bind(openings)
+        .bind(mac)
+        .execute(tx.conn())
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn p9_a_row_of_the_outbox_that_the_vault_did_not_write_is_not_signed() {
+    let world = World::new().await;
+    let mut tx = world.store.begin("by_hand").await.unwrap();
+    let forged = world.entry(1).entry().to_vec();
+    let foreign = LogSeed::generate().outbox_key().mac("0-foreign", &forged, &[], None);
+    let moved = world.signer().outbox_key().mac("0-elsewhere", &forged, &[], None);
+    plant(&mut tx, "0-empty", forged.clone(), Vec::new(), Vec::new()).await;
+    plant(&mut tx, "0-foreign", forged.clone(), Vec::new(), foreign.to_vec()).await;
+    plant(&mut tx, "0-moved", forged.clone(), Vec::new(), moved.to_vec()).await;
+    // The vault's own rows, altered where they wait.
+    let mut tickets = Vec::new();
+    for (n, edit) in [
+        "UPDATE log_outbox SET entry = $1 WHERE reference = 'own:0'",
+        "UPDATE log_outbox SET reference = $1 WHERE reference = 'own:1'",
+        "UPDATE log_outbox SET openings = openings || $1 WHERE reference = 'own:2'",
+        "UPDATE log_outbox SET id = 'x' || id WHERE reference = 'own:3' AND $1 IS NOT NULL",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let reference = Some(format!("own:{n}"));
+        tickets.push(world.ledger.enqueue(&mut tx, world.entry(100), reference).await.unwrap());
+        let value = if n == 1 { b"own:7".to_vec() } else { forged.clone() };
+        let value = String::from_utf8(value).unwrap();
+        sqlx::query(edit).bind(value).execute(tx.conn()).await.unwrap();
+    }
+    let control = world.ledger.enqueue(&mut tx, world.entry(2), None).await.unwrap();
+    tx.commit().await.unwrap();
+    world.ledger.settle(control).await.unwrap();
+    assert_eq!(world.sound(&[]).await, 9);
+    let page = world.ledger.page(0, 20, |entry| entry.kind() == Kind::PlaybackOpened, |_| true).await.unwrap();
+    assert_eq!(page.views.len(), 1, "the control alone");
+    let page = world.ledger.page(0, 20, |entry| entry.kind() == Kind::FindingReported, |_| true).await.unwrap();
+    assert_eq!(page.views.len(), 7);
+    assert_eq!(world.store.number("SELECT COUNT(*) FROM log_outbox").await, 0);
+    drop(tickets);
+}
+
+#[tokio::test]
+async fn p12_a_row_of_the_outbox_that_cannot_be_read_stops_nothing_and_is_told() {
+    let world = World::new().await;
+    let mut tx = world.store.begin("by_hand").await.unwrap();
+    for values in [
+        // Before every id of the vault's, and after.
+        "(CAST(x'30ff' AS TEXT), x'00', x'', NULL, x'')",
+        "(x'30', x'00', x'', NULL, x'')",
+        "('0-entry', CAST(x'ff' AS TEXT), x'', NULL, x'')",
+        "('9-reference', x'00', x'', CAST(x'ff' AS TEXT), x'')",
+    ] {
+        let text = format!("INSERT INTO log_outbox (id, entry, openings, reference, mac) VALUES {values}");
+        sqlx::query(sqlx::AssertSqlSafe(text)).execute(tx.conn()).await.unwrap();
     }
     let ticket = world.ledger.enqueue(&mut tx, world.entry(2), None).await.unwrap();
     tx.commit().await.unwrap();

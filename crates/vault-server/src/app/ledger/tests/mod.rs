@@ -155,7 +155,15 @@ async fn a_closed_log_takes_nothing_and_keeps_what_is_queued() {
     let mut world = World::closed().await;
     assert!(matches!(world.ledger.append(world.entry(1), None).await, Err(LedgerError::Sealed)));
     let mut tx = world.store.begin("act").await.unwrap();
+    // Without the log's key nothing can be queued that would be signed later.
+    let refused = world.ledger.enqueue(&mut tx, world.entry(2), None).await;
+    assert!(matches!(refused, Err(LedgerError::Sealed)));
+    drop(refused);
+    tx.rollback().await.unwrap();
+    world.open().await.unwrap();
+    let mut tx = world.store.begin("act").await.unwrap();
     let ticket = world.ledger.enqueue(&mut tx, world.entry(2), Some("kept".into())).await.unwrap();
+    world.ledger.close();
     tx.commit().await.unwrap();
     assert!(matches!(world.ledger.settle(ticket).await, Err(LedgerError::Sealed)));
     world.restart().await;

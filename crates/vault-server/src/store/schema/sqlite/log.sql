@@ -14,12 +14,14 @@ CREATE TABLE log_entries (
 );
 CREATE INDEX log_entries_reference ON log_entries (reference) WHERE reference IS NOT NULL;
 
--- Entries committed with the act they tell of, not yet sequenced. `id` orders them.
+-- Entries committed with the act they tell of, not yet sequenced. `id` orders them;
+-- `mac` is over the whole row, under a key of the log: a row that somebody else writes is not signed.
 CREATE TABLE log_outbox (
   id        TEXT NOT NULL PRIMARY KEY,
   entry     BLOB NOT NULL,
   openings  BLOB NOT NULL,
-  reference TEXT
+  reference TEXT,
+  mac       BLOB NOT NULL
 );
 
 -- Openings of slots. `under` is 'record' or 'staff', `owner` the record or collection whose key seals them.
