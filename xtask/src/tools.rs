@@ -42,7 +42,7 @@ pub fn npm_packages(folder: &Path) -> Result<(), String> {
     }
     let mut npm = run::command("npm");
     npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(folder);
-    println!("    {}", run::spelled(&npm));
+    eprintln!("    {}", run::spelled(&npm));
     run::output(npm).map(drop)
 }
 
@@ -64,22 +64,34 @@ fn on_path(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&paths).map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
+/// Whether this user is root, who may install packages.
+pub fn is_root() -> bool {
+    let mut id = run::command("id");
+    id.arg("-u");
+    run::output(id).is_ok_and(|user| user.trim() == "0")
+}
+
+/// A program, installed from the distribution's package `package` where this user may do that.
+pub fn program(name: &str, package: &str) -> Result<PathBuf, String> {
+    // Where daemons lie, which an ordinary user's path need not name.
+    let found = || on_path(name).or_else(|| Some(Path::new("/usr/sbin").join(name)).filter(|path| path.is_file()));
+    if let Some(path) = found() {
+        return Ok(path);
+    }
+    apt_install(package)?;
+    found().ok_or_else(|| format!("{package} was installed but {name} is not on the path"))
+}
+
 fn apt_install(package: &str) -> Result<(), String> {
     let by_hand = format!("{package} is not installed (Debian: `apt-get install {package}`)");
-    let is_root = run::output({
-        let mut id = run::command("id");
-        id.arg("-u");
-        id
-    })
-    .is_ok_and(|user| user.trim() == "0");
-    if on_path("apt-get").is_none() || !is_root {
+    if on_path("apt-get").is_none() || !is_root() {
         return Err(by_hand);
     }
     let install = || {
         let mut apt = run::command("apt-get");
         apt.args(["install", "--yes", "--no-install-recommends", package]);
         apt.env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null());
-        println!("    {}", run::spelled(&apt));
+        eprintln!("    {}", run::spelled(&apt));
         run::output(apt)
     };
     if install().is_ok() {

@@ -3,9 +3,9 @@
 //! Every sentence that it prints is checked first; a step that does not hold ends the demonstration with an error.
 
 mod disk;
-mod http;
+pub mod http;
 mod story;
-mod vault;
+pub mod vault;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

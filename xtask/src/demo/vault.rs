@@ -110,6 +110,11 @@ impl Vault {
         command
     }
 
+    /// The server's process.
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGTERM, and whether the server drained and exited 0.
     pub fn stop(mut self) -> Result<(), String> {
         let mut kill = run::command("kill");
