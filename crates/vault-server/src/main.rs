@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use vault_server::command::{CommandError, dev, init, serve, unseal};
+use vault_server::command::{CommandError, check, dev, init, serve, unseal};
 
 /// The Feedback Vault server.
 #[derive(Parser)]
@@ -44,6 +44,12 @@ enum Command {
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
         listen: SocketAddr,
     },
+    /// Ask whether the configuration and its object store are fit, and start nothing.
+    Check {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
     /// Hand the passphrase to a sealed server on this machine: typed, or on standard input.
     Unseal {
         /// The configuration file that the server runs under.
@@ -74,9 +80,13 @@ fn run(command: Command) -> Result<(), CommandError> {
             ]);
             Ok(())
         }
-        Command::Dev { data_dir, listen } => dev::dev(&data_dir, listen, |made, path| {
+        Command::Dev { data_dir, listen } => dev::dev(&data_dir, listen, std::env::vars(), |made, path| {
             say(&[format!("trying out on {}; addresses and tokens in {}", made.url, path.display())]);
         }),
+        Command::Check { config } => {
+            say(&check::check(&config, std::env::vars())?);
+            Ok(())
+        }
         Command::Unseal { config } => unseal::unseal(&config, std::env::vars()),
     }
 }

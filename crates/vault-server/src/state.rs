@@ -16,8 +16,8 @@ use crate::app::play::live::Sessions;
 use crate::app::restrict::Restrictions;
 use crate::app::upload::Uploads;
 use crate::config::Config;
-use crate::custody::KeyService;
 use crate::custody::keyring_file::KeyringFile;
+use crate::custody::{KeyService, private_file};
 use crate::metrics::Metrics;
 use crate::objects::Objects;
 use crate::store::Store;
@@ -61,9 +61,15 @@ pub struct Vault {
 impl Vault {
     /// Opens database and stores. The vault is still sealed afterwards.
     pub async fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Arc<Self>, Failure> {
+        let objects = Objects::open(&config, private_file::read_secret)?;
+        objects.check(config.objects.acknowledge_versioning).await?;
+        Self::over(objects, config, clock).await
+    }
+
+    /// The same over objects that are open already.
+    pub async fn over(objects: Objects, config: Config, clock: Arc<dyn Clock>) -> Result<Arc<Self>, Failure> {
         let metrics = Arc::new(Metrics::new());
         let store = Store::open(&config.database_url(), Arc::clone(&metrics)).await?;
-        let objects = Objects::local(&config.objects_path())?;
         let keys = Arc::new(KeyService::new(
             Arc::new(KeyringFile::at(&config.keyring_path())),
             store.clone(),

@@ -21,6 +21,7 @@ use crate::app::people::{First, enter_first};
 use crate::clock::HeldClock;
 use crate::config::Config;
 use crate::custody::keyring_file::KeyringFile;
+use crate::objects::Objects;
 use crate::state::Vault;
 
 /// When the tests take place.
@@ -48,6 +49,8 @@ pub struct House {
     pub clock: Arc<HeldClock>,
     /// The node.
     pub vault: Arc<Vault>,
+    /// What a test put in the place of the directory of objects.
+    objects: Option<Objects>,
     app: Router,
     people: BTreeMap<&'static str, (PersonId, String)>,
 }
@@ -56,10 +59,16 @@ fn passphrase() -> Arc<Passphrase> {
     Arc::new(Passphrase::new(Zeroizing::new(b"correct horse battery".to_vec())).unwrap())
 }
 
-async fn node(dir: &tempfile::TempDir, clock: &Arc<HeldClock>) -> Arc<Vault> {
-    let text = format!("data_dir = {:?}\nlog_name = \"test.example/log\"\n", dir.path());
+async fn node(dir: &tempfile::TempDir, clock: &Arc<HeldClock>, objects: Option<&Objects>) -> Arc<Vault> {
+    // An act that waits for a log which a test has blocked gives up soon.
+    let limits = "[limits]\nlog_seconds = 2\n";
+    let text = format!("data_dir = {:?}\nlog_name = \"test.example/log\"\n{limits}", dir.path());
     let config = Config::from_text(&text, std::iter::empty()).unwrap();
-    let vault = Vault::open(config, clock.clone()).await.unwrap();
+    let opened = match objects {
+        Some(objects) => Vault::over(objects.clone(), config, clock.clone()).await,
+        None => Vault::open(config, clock.clone()).await,
+    };
+    let vault = opened.unwrap();
     tokio::spawn(vault.restrictions.clone().poll_until(vault.closing.clone()));
     vault
 }
@@ -67,9 +76,18 @@ async fn node(dir: &tempfile::TempDir, clock: &Arc<HeldClock>) -> Arc<Vault> {
 impl House {
     /// A vault as `init` would leave it, unsealed.
     pub async fn new() -> Self {
+        Self::with(None).await
+    }
+
+    /// The same over an object store of the test's own.
+    pub async fn over(objects: Objects) -> Self {
+        Self::with(Some(objects)).await
+    }
+
+    async fn with(objects: Option<Objects>) -> Self {
         let dir = Arc::new(tempfile::tempdir().unwrap());
         let clock = Arc::new(HeldClock::at(NOW));
-        let vault = node(&dir, &clock).await;
+        let vault = node(&dir, &clock, objects.as_ref()).await;
         let keyring = vault.config.keyring_path();
         KeyringFile::create(&keyring, NOW, Setting::Production, &passphrase(), Parameters::FLOOR).unwrap();
         assert!(vault.keys.found(passphrase(), "init").await.unwrap());
@@ -79,13 +97,13 @@ impl House {
         let ids = enter_first(&vault, &first, &tokens).await.unwrap();
         let people = CAST.iter().zip(ids.into_iter().zip(&tokens));
         let people = people.map(|((name, _), (id, token))| (*name, (id, token.show().to_owned())));
-        Self { people: people.collect(), app: crate::http::public(&vault), dir, clock, vault }
+        Self { people: people.collect(), app: crate::http::public(&vault), dir, clock, vault, objects }
     }
 
     /// The same after a restart: nothing is left in memory.
     pub async fn restarted(self) -> Self {
         self.vault.close().await;
-        let vault = node(&self.dir, &self.clock).await;
+        let vault = node(&self.dir, &self.clock, self.objects.as_ref()).await;
         vault.unseal(passphrase()).await.unwrap();
         Self { app: crate::http::public(&vault), vault, ..self }
     }

@@ -10,7 +10,7 @@ use vault_core::access::denial::Denial;
 use vault_core::keys::keyring::KeyringError;
 
 use crate::custody::{CustodyError, KeyError, ResumeError};
-use crate::objects::ObjectError;
+use crate::objects::{ObjectError, OpenError, Unfit};
 use crate::store::StoreError;
 
 /// An act that was not done. The code decides the HTTP status; the cause is logged, never sent.
@@ -174,6 +174,18 @@ impl From<ObjectError> for Failure {
             ObjectError::Directory { .. } => Code::Unavailable,
         };
         Self::new(code).because(e)
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(e: OpenError) -> Self {
+        Self::new(Code::Unavailable).because(e)
+    }
+}
+
+impl From<Unfit> for Failure {
+    fn from(e: Unfit) -> Self {
+        Self::new(Code::Unavailable).because(e)
     }
 }
 

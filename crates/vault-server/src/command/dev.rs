@@ -24,8 +24,16 @@ use crate::{run, telemetry};
 /// The longest `dev.json`.
 const MOST: usize = 64 * 1024;
 
+/// Of the variables that `serve` takes, those that say where a vault for trying out keeps its rows and its objects.
+const TAKEN: [&str; 2] = ["FEEDBACK_VAULT_DATABASE_", "FEEDBACK_VAULT_OBJECTS_"];
+
 /// Runs a vault in `dir` until SIGTERM. `announce` is told where everything is once it can be used.
-pub fn dev(dir: &Path, address: SocketAddr, announce: impl FnOnce(&DevFile, &Path)) -> Result<(), CommandError> {
+pub fn dev(
+    dir: &Path,
+    address: SocketAddr,
+    variables: impl Iterator<Item = (String, String)>,
+    announce: impl FnOnce(&DevFile, &Path),
+) -> Result<(), CommandError> {
     if !address.ip().is_loopback() {
         return Err(CommandError::NotLoopback(address));
     }
@@ -35,7 +43,8 @@ pub fn dev(dir: &Path, address: SocketAddr, announce: impl FnOnce(&DevFile, &Pat
     // Bound first: the ports go into dev.json, which is complete before anybody is answered.
     let public = listen(address)?;
     let admin = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
-    let config = config(&dir, &passphrase_file, public.local_addr()?, admin.local_addr()?)?;
+    let variables = variables.filter(|(name, _)| TAKEN.iter().any(|taken| name.starts_with(taken)));
+    let config = config(&dir, &passphrase_file, public.local_addr()?, admin.local_addr()?, variables)?;
     telemetry::start(&config.logging);
     protect(false)?;
     block_on(async {
@@ -107,7 +116,13 @@ fn passphrase_file(dir: &Path) -> Result<PathBuf, CommandError> {
     }
 }
 
-fn config(dir: &Path, passphrase: &Path, public: SocketAddr, admin: SocketAddr) -> Result<Config, CommandError> {
+fn config(
+    dir: &Path,
+    passphrase: &Path,
+    public: SocketAddr,
+    admin: SocketAddr,
+    variables: impl Iterator<Item = (String, String)>,
+) -> Result<Config, CommandError> {
     let quoted = |path: &Path| toml::Value::String(path.display().to_string());
     let text = format!(
         "data_dir = {}\nlisten = \"{public}\"\nadmin_listen = \"{admin}\"\nlog_name = \"{}\"\n\
@@ -116,7 +131,7 @@ fn config(dir: &Path, passphrase: &Path, public: SocketAddr, admin: SocketAddr) 
         sample::LOG_NAME,
         quoted(passphrase),
     );
-    let mut config = Config::from_text(&text, std::iter::empty())?;
+    let mut config = Config::from_text(&text, variables)?;
     config.setting = Setting::Development;
     Ok(config)
 }

@@ -1,5 +1,6 @@
 //! The subcommands of `vault-server`, behind the parsing of arguments.
 
+pub mod check;
 pub mod dev;
 pub mod init;
 mod passphrase;

@@ -13,6 +13,7 @@ const OF_THE_CLI: [&str; 3] = ["FEEDBACK_VAULT_URL", "FEEDBACK_VAULT_TOKEN_FILE"
 enum Kind {
     Text,
     Number,
+    Flag,
     List,
 }
 
@@ -25,6 +26,16 @@ const KEYS: &[(&[&str], Kind)] = &[
     (&["log_name"], Kind::Text),
     (&["database", "url"], Kind::Text),
     (&["objects", "path"], Kind::Text),
+    (&["objects", "url"], Kind::Text),
+    (&["objects", "endpoint"], Kind::Text),
+    (&["objects", "region"], Kind::Text),
+    (&["objects", "addressing"], Kind::Text),
+    (&["objects", "credentials_file"], Kind::Text),
+    (&["objects", "role_arn"], Kind::Text),
+    (&["objects", "web_identity_token_file"], Kind::Text),
+    (&["objects", "ca_file"], Kind::Text),
+    (&["objects", "allow_http"], Kind::Flag),
+    (&["objects", "acknowledge_versioning"], Kind::Flag),
     (&["custody", "keyring"], Kind::Text),
     (&["custody", "passphrase_file"], Kind::Text),
     (&["tls", "certificate"], Kind::Text),
@@ -79,6 +90,7 @@ fn parse(name: &str, kind: Kind, value: &str) -> Result<Value, ConfigError> {
     Ok(match kind {
         Kind::Text => Value::String(value.to_owned()),
         Kind::Number => Value::Integer(value.parse().map_err(|_| wrong("a whole number"))?),
+        Kind::Flag => Value::Boolean(value.parse().map_err(|_| wrong("true or false"))?),
         Kind::List => {
             Value::Array(value.split(',').filter(|v| !v.is_empty()).map(|v| Value::String(v.trim().into())).collect())
         }

@@ -4,12 +4,15 @@
 //! unknown key, in the file or the environment, is an error that names it.
 
 mod environment;
+mod objects;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use vault_core::keys::keyring::Setting;
+
+pub use objects::{Addressing, Bucket, Objects};
 
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
@@ -93,14 +96,6 @@ const fn production() -> Setting {
 pub struct Database {
     /// `sqlite:` address; by default `vault.db` in the data directory.
     pub url: Option<String>,
-}
-
-/// Media and published log.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Objects {
-    /// A directory; by default `objects` in the data directory.
-    pub path: Option<PathBuf>,
 }
 
 /// The root key.
@@ -264,6 +259,7 @@ impl Config {
                 "a time of zero: sessions.minutes, limits.*_seconds are at least 1",
             ));
         }
+        self.objects.check()?;
         if self.limits.buffer_bytes < 4 << 20 {
             return Err(ConfigError::Contradiction("limits.buffer_bytes: at least 4194304, eight video segments"));
         }

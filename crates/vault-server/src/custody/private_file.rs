@@ -95,6 +95,11 @@ pub fn read(path: &Path, max: usize) -> Result<Zeroizing<Vec<u8>>, FileError> {
     if bytes.len() > length { Err(too_long()) } else { Ok(bytes) }
 }
 
+/// [`read`] for those who know nothing of custody.
+pub fn read_secret(path: &Path, max: usize) -> Result<Zeroizing<Vec<u8>>, Box<dyn std::error::Error + Send + Sync>> {
+    Ok(read(path, max)?)
+}
+
 /// Writes a secret's file that must not exist yet, durably.
 pub fn create(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let staged = stage(path, bytes)?;

@@ -3,12 +3,14 @@
 use object_store::{ObjectStore, local::LocalFileSystem};
 
 use super::*;
+use crate::config::Config;
 
 async fn everything(objects: &Objects) {
     reads_back(objects).await;
     ranges(objects).await;
     streams(objects).await;
     deletes(objects).await;
+    objects.check(false).await.unwrap();
 }
 
 async fn reads_back(objects: &Objects) {
@@ -82,6 +84,91 @@ async fn a_store_in_between_conforms() {
     let dir = tempfile::tempdir().unwrap();
     let inner: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(dir.path()).unwrap());
     everything(&Objects::over(inner)).await;
+}
+
+#[tokio::test]
+async fn a_store_that_is_written_to_in_one_put_conforms() {
+    everything(&Objects::memory().collecting(LONGEST_PUT)).await;
+}
+
+/// With `VAULT_TESTS_S3` (the environment's lines for `[objects]`, see `xtask/src/s3.rs`).
+#[tokio::test]
+#[ignore = "needs an S3 server: cargo xtask test s3"]
+async fn s3_conforms() {
+    everything(&bucket("conformance")).await;
+    everything(&bucket("")).await;
+}
+
+#[tokio::test]
+#[ignore = "needs an S3 server: cargo xtask test s3"]
+async fn s3_takes_the_largest_part_and_reads_it_back() {
+    let objects = bucket("large");
+    let longest = usize::try_from(objects.longest().unwrap()).unwrap();
+    let name = Name::fresh_part();
+    let mut writer = objects.begin(&name).await.unwrap();
+    let piece: Vec<u8> = (0..262_176u32).map(|i| (i % 253) as u8).collect();
+    let mut whole = Vec::new();
+    while whole.len() + piece.len() <= longest {
+        whole.extend_from_slice(&piece);
+        writer.write(piece.clone()).await.unwrap();
+    }
+    writer.finish().await.unwrap();
+    assert_eq!(objects.length(&name).await.unwrap(), whole.len() as u64);
+    assert!(objects.get(&name).await.unwrap() == whole);
+    let (start, end) = (3_000_001, 3_400_000);
+    assert!(objects.get_range(&name, start as u64..end as u64).await.unwrap() == whole[start..end]);
+    objects.delete(&name).await.unwrap();
+    assert!(!objects.exists(&name).await.unwrap());
+}
+
+#[tokio::test]
+#[ignore = "needs an S3 server: cargo xtask test s3"]
+async fn s3_that_is_not_as_it_must_be_is_refused_with_its_reason() {
+    let with = |name: &str, value: &str| {
+        let mut variables = variables();
+        variables.retain(|(n, _)| n != name);
+        variables.push((name.to_owned(), value.to_owned()));
+        open(variables)
+    };
+    let refused = async |objects: Objects| objects.check(false).await.unwrap_err();
+    assert!(matches!(refused(with("FEEDBACK_VAULT_OBJECTS_URL", "s3://no-such-bucket")).await, Unfit::NoBucket(_)));
+    let versioned = with("FEEDBACK_VAULT_OBJECTS_URL", "s3://versioned");
+    assert!(matches!(refused(versioned.clone()).await, Unfit::Versioned));
+    versioned.check(true).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for (key, secret) in [("nobody", "x"), ("reader", "secret-of-reader")] {
+        let path = folder.path().join(key);
+        std::fs::write(&path, format!("access_key_id = '{key}'\nsecret_access_key = '{secret}'")).unwrap();
+        let error = refused(with("FEEDBACK_VAULT_OBJECTS_CREDENTIALS_FILE", &path.display().to_string())).await;
+        match key {
+            "nobody" => assert!(matches!(error, Unfit::Credentials(_)), "{error:?}"),
+            _ => assert!(matches!(error, Unfit::Denied("write", _)), "{error:?}"),
+        }
+        assert!(!format!("{error:?}").contains("secret-of-reader"));
+    }
+}
+
+fn variables() -> Vec<(String, String)> {
+    let text = std::env::var_os("VAULT_TESTS_S3").expect("VAULT_TESTS_S3 says where the server is");
+    let text = text.into_string().unwrap();
+    text.lines().filter_map(|l| l.split_once('=')).map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
+}
+
+fn open(variables: Vec<(String, String)>) -> Objects {
+    let text = "data_dir = '/nonexistent'\nlog_name = 'x'\n";
+    let config = Config::from_text(text, variables.into_iter()).unwrap();
+    Objects::open(&config, |path, _| Ok(std::fs::read(path)?.into())).unwrap()
+}
+
+fn bucket(prefix: &str) -> Objects {
+    let mut variables = variables();
+    for (name, value) in &mut variables {
+        if name == "FEEDBACK_VAULT_OBJECTS_URL" {
+            value.push('/');
+            value.push_str(prefix);
+        }
+    }
+    open(variables)
 }
 
 #[tokio::test]

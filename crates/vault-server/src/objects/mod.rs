@@ -3,9 +3,19 @@
 //! One thin type over `object_store`: unique names, no append, no rename, no listing as truth, no conditional
 //! put. What it adds: every call ends (a deadline), a short read is an error, and a delete on the local disk is
 //! as durable as a write (`object_store` syncs writes and their directories, not deletes).
+//!
+//! | back end | an object written piece by piece |
+//! | --- | --- |
+//! | a directory, memory | streams: one piece is in memory |
+//! | a bucket ([`s3`]) | is one PUT out of memory, so it is cut short ([`Objects::longest`]) |
+//!
+//! [`check`] asks a store at start whether it does what all of this relies on.
 
+mod check;
+mod credentials;
 mod local;
 mod name;
+mod s3;
 mod writer;
 
 #[cfg(test)]
@@ -19,12 +29,21 @@ use std::sync::Arc;
 use bytes::Bytes;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
 
+use crate::config::Config;
+
+pub use check::Unfit;
+pub use credentials::ReadSecret;
 pub use name::{InvalidName, Name};
+pub use s3::S3Error;
 pub use writer::PartWriter;
 
 /// No call may take longer. A PUT that was given up may still land: the collector verifies a name's absence only
 /// after this much time.
 pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// The longest object that is collected in memory for one PUT: what an upload to a bucket costs in memory at the most,
+/// and a PUT in bytes.
+const LONGEST_PUT: u64 = 4 << 20;
 
 /// Why the object store did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -51,9 +70,24 @@ pub enum ObjectError {
     },
 }
 
+/// Why an object store cannot be used as it is configured.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory.
+    #[error(transparent)]
+    Directory(#[from] ObjectError),
+    /// What the configuration says of a bucket.
+    #[error(transparent)]
+    Settings(#[from] S3Error),
+}
+
 impl From<object_store::Error> for ObjectError {
     fn from(e: object_store::Error) -> Self {
         match e {
+            // A bucket that is not there answers 404 too; nobody may take that for the absence of an object.
+            object_store::Error::NotFound { source, .. } if source.to_string().contains("NoSuchBucket") => {
+                Self::Failed(object_store::Error::Generic { store: "S3", source })
+            }
             object_store::Error::NotFound { .. } => Self::Missing,
             // The local back end answers a range beyond the end with a generic error of its own kind.
             other => Self::Failed(other),
@@ -67,43 +101,84 @@ pub struct Objects {
     inner: Arc<dyn ObjectStore>,
     /// The directory, where it is one: deletes are synced there.
     local: Option<Arc<Path>>,
+    /// The longest object that is collected in memory for one PUT, where pieces are not streamed.
+    collects: Option<u64>,
 }
 
 impl Objects {
+    /// As the configuration says. Of a bucket nothing has been asked yet.
+    pub fn open(config: &Config, read: ReadSecret) -> Result<Self, OpenError> {
+        // A configuration that was read has been checked; one that was made in the program may be wrong here first.
+        match config.objects.bucket() {
+            Ok(Some(bucket)) => Ok(Self {
+                inner: s3::client(&config.objects, &bucket, read)?,
+                local: None,
+                collects: Some(LONGEST_PUT),
+            }),
+            Ok(None) | Err(_) => Ok(Self::local(&config.objects_path())?),
+        }
+    }
+
     /// A directory on the local disk, made if missing and readable only by its owner.
     pub fn local(path: &Path) -> Result<Self, ObjectError> {
         let root = local::directory(path)?;
         let inner = object_store::local::LocalFileSystem::new_with_prefix(&root)?.with_fsync(true);
-        Ok(Self { inner: Arc::new(inner), local: Some(root.into()) })
+        Ok(Self { inner: Arc::new(inner), local: Some(root.into()), collects: None })
     }
 
     /// In memory: for tests, gone with the process.
     #[must_use]
     pub fn memory() -> Self {
-        Self { inner: Arc::new(object_store::memory::InMemory::new()), local: None }
+        Self { inner: Arc::new(object_store::memory::InMemory::new()), local: None, collects: None }
     }
 
     /// Over any store; how tests put faults in between.
     #[must_use]
     pub fn over(inner: Arc<dyn ObjectStore>) -> Self {
-        Self { inner, local: None }
+        Self { inner, local: None, collects: None }
+    }
+
+    /// Writes as a bucket is written to, with PUTs of at most `longest` bytes.
+    #[cfg(test)]
+    #[must_use]
+    pub fn collecting(self, longest: u64) -> Self {
+        Self { collects: Some(longest), ..self }
+    }
+
+    /// After how many bytes an object that is written piece by piece must be finished, where there is such a bound.
+    #[must_use]
+    pub fn longest(&self) -> Option<u64> {
+        self.collects
     }
 
     /// Writes a small object whole. Durable once it returns. An existing object of that name is replaced: only
     /// the published log's checkpoint and partial tiles rely on that.
     pub async fn put(&self, name: &Name, bytes: impl Into<Bytes>) -> Result<(), ObjectError> {
-        let put = self.inner.put(name.path(), PutPayload::from_bytes(bytes.into()));
-        timed(put).await.map(|_| ())
+        self.put_told(name, bytes).await.map(drop)
     }
 
-    /// Begins an object that is written piece by piece, so that only one piece is in memory.
+    /// Likewise, and tells the version that the store says it gave the object.
+    async fn put_told(&self, name: &Name, bytes: impl Into<Bytes>) -> Result<Option<String>, ObjectError> {
+        let put = self.inner.put(name.path(), PutPayload::from_bytes(bytes.into()));
+        Ok(timed(put).await?.version)
+    }
+
+    /// Begins an object that is written piece by piece.
     pub async fn begin(&self, name: &Name) -> Result<PartWriter, ObjectError> {
-        PartWriter::begin(&self.inner, name).await
+        if self.collects.is_some() {
+            return Ok(PartWriter::collecting(&self.inner, name));
+        }
+        PartWriter::streaming(&self.inner, name).await
     }
 
     /// Reads a whole object.
     pub async fn get(&self, name: &Name) -> Result<Bytes, ObjectError> {
-        timed(async { self.inner.get(name.path()).await?.bytes().await }).await
+        let (whole, bytes) = timed(async {
+            let found = self.inner.get(name.path()).await?;
+            Ok((found.meta.size, found.bytes().await?))
+        })
+        .await?;
+        if bytes.len() as u64 == whole { Ok(bytes) } else { Err(ObjectError::Short) }
     }
 
     /// Reads exactly this range of bytes.

@@ -33,6 +33,11 @@ impl Name {
         Self(Path::from_iter(["journal", &format!("{counter:019}")]))
     }
 
+    /// A fresh name for the check at start.
+    pub(super) fn check() -> Self {
+        Self(Path::from_iter(["check", &hex::encode(vault_core::random::array::<16>())]))
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.0
     }

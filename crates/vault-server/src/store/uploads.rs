@@ -271,9 +271,9 @@ pub struct Advance<'a> {
     pub to: u64,
     /// The declared length, once it is known.
     pub length: Option<u64>,
-    /// The part that holds the full segments, if there were any.
-    pub part: Option<&'a NewPart>,
-    /// The object the part belongs to.
+    /// The parts that hold the full segments, in order; none when there were none.
+    pub parts: &'a [NewPart],
+    /// The object the parts belong to.
     pub object: ObjectId,
     /// The sealed tail.
     pub tail: Vec<u8>,
@@ -281,7 +281,7 @@ pub struct Advance<'a> {
     pub expires_at: Timestamp,
 }
 
-/// Advances the offset by compare-and-set on (offset, fence) and registers the part with it. `false`: another
+/// Advances the offset by compare-and-set on (offset, fence) and registers the parts with it. `false`: another
 /// request took the upload meanwhile, and nothing was changed.
 pub async fn advance(tx: &mut Tx, a: &Advance<'_>) -> Result<bool, StoreError> {
     let moved = sqlx::query(
@@ -301,7 +301,7 @@ pub async fn advance(tx: &mut Tx, a: &Advance<'_>) -> Result<bool, StoreError> {
     if moved == 0 {
         return Ok(false);
     }
-    if let Some(part) = a.part {
+    for part in a.parts {
         register(tx, a.object, part).await?;
     }
     Ok(true)

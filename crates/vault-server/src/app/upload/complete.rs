@@ -2,7 +2,7 @@
 //!
 //! The transaction ends the upload at its last offset, removes the wrap in progress, wraps the record key under
 //! the collection's KEK (which counts the use and fails if the version was retired meanwhile), enters record, object
-//! and last part, and leaves the audit entry in the outbox. Before it there is an upload one commit short of its length;
+//! and last parts, and leaves the audit entry in the outbox. Before it there is an upload one commit short of its length;
 //! after it there is a record: no crash leaves a full offset without one. Sealed intake will come through the
 //! same [`Offer`], made on a node that has no key access.
 
@@ -38,8 +38,8 @@ pub struct Offer<'a> {
     pub recognised: Recognised,
     /// The sealed whole.
     pub sealed: Sealed,
-    /// The part that ends it.
-    pub part: NewPart,
+    /// The parts that end it, in order.
+    pub parts: Vec<NewPart>,
 }
 
 /// Adopts a recording. Once this returns the record is durable.
@@ -106,7 +106,9 @@ pub async fn adopt(vault: &Arc<Vault>, offer: Offer<'_>) -> Result<RecordId, Fai
         plaintext_length: offer.sealed.plaintext(),
     };
     records::insert(&mut tx, &record, &object).await?;
-    uploads::register(&mut tx, row.object, &offer.part).await?;
+    for part in &offer.parts {
+        uploads::register(&mut tx, row.object, part).await?;
+    }
     let ledger = vault.ledger()?;
     let ticket = ledger.enqueue(&mut tx, entry, Some(format!("upload:{}", row.id))).await?;
     tx.commit().await?;

@@ -33,7 +33,8 @@ use crate::state::Vault;
 use crate::store::collections::CollectionState;
 use crate::store::uploads::{self, Advance, UploadRow, UploadState};
 
-/// Parts are cut at this length, so that a long request commits on the way and a crash costs no more than this.
+/// Parts are cut at this length, so that a long request commits on the way and a crash costs no more than this. A
+/// bucket's are shorter.
 const PART_BYTES: u64 = 32 << 20;
 
 /// Bytes a second below which a request that has lasted longer than the idle time is ended: a third of what the
@@ -191,7 +192,12 @@ impl<'v> Session<'v> {
         let context = ObjectContext { collection: row.collection, record: row.record, object: row.object, segment };
         let header = Header::from_slice(&row.header).map_err(|e| damaged(&e))?;
         let sealer = ObjectSealer::resume(&object_key, context, &header, segments).map_err(|e| damaged(&e))?;
-        let ground = Ground { objects: &vault.objects, store: &vault.store, clock: vault.clock.as_ref() };
+        let ground = Ground {
+            objects: &vault.objects,
+            store: &vault.store,
+            clock: vault.clock.as_ref(),
+            room: &vault.uploads.room,
+        };
         let at = Position { ciphertext, fence: row.fence, upload: row.id };
         let (writer, inspector) = match &row.tail {
             Some(sealed) => {
@@ -255,7 +261,7 @@ impl<'v> Session<'v> {
                         Err(refused) => refusal = Some(refused),
                         Ok(()) => {}
                     }
-                    if checksum.is_none() && self.writer.unsettled() >= PART_BYTES {
+                    if checksum.is_none() && (self.writer.has_parts() || self.writer.unsettled() >= PART_BYTES) {
                         self.commit().await?;
                     }
                 }
@@ -327,7 +333,7 @@ impl<'v> Session<'v> {
         if self.taken == self.committed && self.length == self.row.length {
             return Ok(self.row.expires_at);
         }
-        let part = self.writer.settle().await?;
+        let parts = self.writer.settle().await?;
         let place = TailContext { upload: self.row.id, offset: self.taken, fence: self.row.fence };
         let Some(state) = self.inspector.save() else {
             return Err(Failure::new(Code::Internal).because("refused content"));
@@ -340,7 +346,7 @@ impl<'v> Session<'v> {
             from: self.committed,
             to: self.taken,
             length: self.length,
-            part: part.as_ref(),
+            parts: &parts,
             object: self.row.object,
             tail,
             expires_at,
@@ -366,14 +372,14 @@ impl<'v> Session<'v> {
                 return Err(refuse(self.vault, &self.row, refusal).await);
             }
         };
-        let (sealed, part) = self.writer.finish().await?;
+        let (sealed, parts) = self.writer.finish().await?;
         let offer = complete::Offer {
             row: &self.row,
             from: self.committed,
             record_key: &self.record_key,
             recognised,
             sealed,
-            part,
+            parts,
         };
         let record = complete::adopt(self.vault, offer).await?;
         drop(self.place);

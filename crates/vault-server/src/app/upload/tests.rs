@@ -24,6 +24,7 @@ use vault_core::media::layout::{SegmentLength, Tags};
 use vault_core::media::object::ObjectContext;
 use vault_core::media::open::{ObjectReader, StoredObject};
 
+use crate::objects::Objects;
 use crate::store::records;
 use crate::testing::House;
 
@@ -265,9 +266,18 @@ async fn run(house: House, length: usize, deferred: bool, acts: &[Act]) -> House
 
 #[test]
 fn p3_offsets_follow_the_model_through_cuts_checksums_and_restarts() {
+    hold_to_the_model(async || House::new().await);
+}
+
+#[test]
+fn p3_offsets_follow_the_model_where_every_segment_or_two_is_a_put() {
+    hold_to_the_model(async || House::over(Objects::memory().collecting(140_000)).await);
+}
+
+fn hold_to_the_model(build: impl AsyncFn() -> House) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let mut house = Some(runtime.block_on(async {
-        let house = House::new().await;
+        let house = build().await;
         let new = crate::testing::collection("calls", "2030-01-01T00:00:00Z");
         let (status, answer) = house.ask("administrator", "POST", "/v1/collections", new).await;
         assert_eq!(status, StatusCode::CREATED, "{answer}");

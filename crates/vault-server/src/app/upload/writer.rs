@@ -1,7 +1,13 @@
 //! From plaintext as it comes to immutable parts: one segment in memory, sealed where it lies.
+//!
+//! A bucket takes a part in one PUT, out of memory: the part ends when it is as long as such a PUT may be, or when the
+//! byte budget has no room for its next segment. What a request has written is registered in one transaction, however
+//! many parts it is.
 
 use core::time::Duration;
+use std::sync::Arc;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use vault_api::code::Code;
 use vault_core::ids::UploadId;
 use vault_core::media::layout::{SegmentLength, Tags};
@@ -30,12 +36,16 @@ pub(super) struct Ground<'a> {
     pub objects: &'a Objects,
     pub store: &'a Store,
     pub clock: &'a dyn Clock,
+    /// The byte budget, in KiB.
+    pub room: &'a Arc<Semaphore>,
 }
 
 struct OpenPart {
     name: Name,
     writer: PartWriter,
     tags: Tags,
+    /// Room for segments that wait in memory for their PUT, beyond the one that the request has room for anyway.
+    room: Vec<OwnedSemaphorePermit>,
 }
 
 /// Seals segments and writes them into parts. The segment under way lies in `buffer` at the place where it will be
@@ -49,6 +59,8 @@ pub(super) struct SegmentWriter<'a> {
     buffer: Zeroizing<Vec<u8>>,
     filled: usize,
     part: Option<OpenPart>,
+    /// Parts that are durable and not yet registered, in order.
+    done: Vec<NewPart>,
 }
 
 impl<'a> SegmentWriter<'a> {
@@ -63,7 +75,7 @@ impl<'a> SegmentWriter<'a> {
     ) -> Self {
         let mut buffer = empty(segment);
         buffer[PLAIN_AT..PLAIN_AT + tail.len()].copy_from_slice(tail);
-        Self { ground, at, header, sealer, segment, buffer, filled: tail.len(), part: None }
+        Self { ground, at, header, sealer, segment, buffer, filled: tail.len(), part: None, done: Vec::new() }
     }
 
     /// Takes in the next plaintext; whole segments are sealed and written on the way.
@@ -88,9 +100,18 @@ impl<'a> SegmentWriter<'a> {
         let sealed = std::mem::take(&mut *self.buffer);
         *self.buffer = vec![0; sealed.len()];
         self.filled = 0;
+        let length = sealed.len() as u64;
+        let (longest, room) = (self.ground.objects.longest(), Arc::clone(self.ground.room));
         let part = self.open_part(self.sealer.next() - 1).await?;
         part.writer.write(sealed).await?;
         part.tags.push(tag);
+        let Some(longest) = longest else { return Ok(()) };
+        // Room for the next one; without it the part ends here, however short it is.
+        let kib = u32::try_from(length.div_ceil(1024)).unwrap_or(u32::MAX);
+        match room.try_acquire_many_owned(kib) {
+            Ok(permit) if part.writer.written() + length <= longest => part.room.push(permit),
+            _ => self.end_part().await?,
+        }
         Ok(())
     }
 
@@ -107,7 +128,7 @@ impl<'a> SegmentWriter<'a> {
                 if self.at.ciphertext == 0 {
                     writer.write(self.header.clone()).await?;
                 }
-                OpenPart { name, writer, tags: Tags::starting_at(first_segment) }
+                OpenPart { name, writer, tags: Tags::starting_at(first_segment), room: Vec::new() }
             }
         };
         Ok(self.part.insert(part))
@@ -118,15 +139,23 @@ impl<'a> SegmentWriter<'a> {
         self.part.as_ref().map_or(0, |part| part.writer.written())
     }
 
-    /// Makes the part under way durable; to be registered by the caller. `None` when there is none.
-    pub async fn settle(&mut self) -> Result<Option<NewPart>, Failure> {
-        let Some(part) = self.part.take() else { return Ok(None) };
-        let part = renewed(&self.ground, part).await?;
-        let length = part.writer.finish().await?;
-        let start = self.at.ciphertext;
-        self.at.ciphertext += length;
-        let first_segment = part.tags.first();
-        Ok(Some(NewPart { name: part.name, start, length, first_segment, tags: part.tags.as_bytes().to_vec() }))
+    /// Whether there are parts that wait only to be registered.
+    pub fn has_parts(&self) -> bool {
+        !self.done.is_empty()
+    }
+
+    /// Makes the part under way durable; to be registered by the caller with those before it.
+    pub async fn settle(&mut self) -> Result<Vec<NewPart>, Failure> {
+        self.end_part().await?;
+        Ok(std::mem::take(&mut self.done))
+    }
+
+    async fn end_part(&mut self) -> Result<(), Failure> {
+        let Some(part) = self.part.take() else { return Ok(()) };
+        let part = ended(&self.ground, part, self.at.ciphertext).await?;
+        self.at.ciphertext += part.length;
+        self.done.push(part);
+        Ok(())
     }
 
     /// Plaintext of the unfinished segment.
@@ -134,19 +163,16 @@ impl<'a> SegmentWriter<'a> {
         &self.buffer[PLAIN_AT..PLAIN_AT + self.filled]
     }
 
-    /// Seals what is left as the final segment and makes the last part durable.
-    pub async fn finish(mut self) -> Result<(Sealed, NewPart), Failure> {
+    /// Seals what is left as the final segment and makes the last part durable. Answers all that wait to be registered.
+    pub async fn finish(mut self) -> Result<(Sealed, Vec<NewPart>), Failure> {
         self.open_part(self.sealer.next()).await?;
         let mut last = vec![0; self.filled + OVERHEAD];
         let sealed = self.sealer.finish(&self.buffer[PLAIN_AT..PLAIN_AT + self.filled], &mut last).map_err(defect)?;
         let Some(mut part) = self.part.take() else { return Err(defect("no part under way")) };
         part.writer.write(last).await?;
         part.tags.push(sealed.tag());
-        let part = renewed(&self.ground, part).await?;
-        let length = part.writer.finish().await?;
-        let (start, first_segment) = (self.at.ciphertext, part.tags.first());
-        let tags = part.tags.as_bytes().to_vec();
-        Ok((sealed, NewPart { name: part.name, start, length, first_segment, tags }))
+        self.done.push(ended(&self.ground, part, self.at.ciphertext).await?);
+        Ok((sealed, self.done))
     }
 
     /// Gives up the part under way; its name is the collector's.
@@ -155,6 +181,14 @@ impl<'a> SegmentWriter<'a> {
             part.writer.abort().await;
         }
     }
+}
+
+/// Makes a part durable that begins at `start`.
+async fn ended(ground: &Ground<'_>, part: OpenPart, start: u64) -> Result<NewPart, Failure> {
+    let part = renewed(ground, part).await?;
+    let length = part.writer.finish().await?;
+    let first_segment = part.tags.first();
+    Ok(NewPart { name: part.name, start, length, first_segment, tags: part.tags.as_bytes().to_vec() })
 }
 
 /// Says again, before a part is made readable, that its name is about to be written. A request that lost the upload

@@ -127,7 +127,7 @@ impl Ground {
                 from: 0,
                 to: 1000,
                 length: None,
-                part: Some(&part),
+                parts: &[part],
                 object: row.object,
                 tail: b"a sealed tail that must go".to_vec(),
                 expires_at: NOW.plus(HOUR),
