@@ -7,6 +7,8 @@
 //! | [`http`] | [`http::Caller`]: requests as a person; [`http::Answer`] |
 //! | [`tus`] | uploads, well-behaved or cut in the middle |
 //! | [`access`] | request, approve, open a session, play |
+//! | [`acknowledged`] | what a server confirmed, and whether it still knows it after a crash |
+//! | [`published`] | the published log, verified with nothing but its public key |
 //! | [`cli`] | `vault-cli` as a person, and offline |
 //! | [`canary`] | a search for secrets in every encoding that they could hide in |
 //! | [`database`] | the metadata database opened behind the server's back |
@@ -16,6 +18,7 @@
 //! It is test code: what should not happen panics, with the answer that it got.
 
 pub mod access;
+pub mod acknowledged;
 pub mod canary;
 pub mod cli;
 pub mod database;
@@ -23,5 +26,6 @@ pub mod fixtures;
 pub mod http;
 pub mod line;
 pub mod programs;
+pub mod published;
 pub mod tus;
 pub mod vault;

@@ -1,5 +1,6 @@
 //! A vault as a child process.
 
+use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -21,6 +22,8 @@ pub struct Vault {
     child: Option<Child>,
     folder: TempDir,
     arguments: Vec<String>,
+    /// What the server is started under: `strace …`; nothing by default.
+    under: Vec<OsString>,
     /// What `dev.json` says; read again after each start.
     pub dev: DevFile,
 }
@@ -35,7 +38,33 @@ impl Vault {
     /// A fresh vault with further arguments for `dev`.
     #[must_use]
     pub fn start_with(arguments: &[&str]) -> Self {
-        let folder = tempfile::Builder::new().prefix("vault-tests-").tempdir().expect("a directory");
+        let mut vault = Self::unstarted(room(), arguments);
+        vault.launch();
+        vault
+    }
+
+    /// A fresh vault whose server runs under a program that is given its command line: a tracer. Killing it is the
+    /// caller's: [`Vault::kill`] ends the tracer alone.
+    #[must_use]
+    pub fn start_under(folder: TempDir, under: &[OsString]) -> Self {
+        let mut vault = Self::unstarted(folder, &[]);
+        vault.under = under.to_vec();
+        vault.launch();
+        vault
+    }
+
+    /// The vault whose data directory lies in this folder (`data`), as it was found there; why it does not start.
+    pub fn on(folder: TempDir) -> Result<Self, String> {
+        let mut vault = Self::unstarted(folder, &[]);
+        // What the copied file names is another server's port.
+        if let Some(dev) = vault.read_dev() {
+            vault.dev = dev;
+        }
+        vault.try_launch()?;
+        Ok(vault)
+    }
+
+    fn unstarted(folder: TempDir, arguments: &[&str]) -> Self {
         let nothing = DevFile {
             url: String::new(),
             admin_url: String::new(),
@@ -45,9 +74,7 @@ impl Vault {
             tokens: std::collections::BTreeMap::new(),
         };
         let arguments = arguments.iter().map(|a| (*a).to_owned()).collect();
-        let mut vault = Self { child: None, folder, arguments, dev: nothing };
-        vault.launch();
-        vault
+        Self { child: None, folder, arguments, under: Vec::new(), dev: nothing }
     }
 
     /// The data directory.
@@ -134,23 +161,49 @@ impl Vault {
 
     /// Starts again on the same directory and waits until it is ready.
     pub fn launch(&mut self) {
+        if let Err(error) = self.try_launch() {
+            panic!("{error}");
+        }
+    }
+
+    /// Starts on the same directory and kills it (`kill -9`) this much later, wherever its start has got to.
+    pub fn launch_and_kill(&mut self, after: Duration) {
+        let mut child = self.spawn();
+        std::thread::sleep(after);
+        child.kill().expect("the server can be killed");
+        child.wait().expect("the server ends");
+    }
+
+    fn spawn(&self) -> Child {
         assert!(self.child.is_none(), "the server runs already");
         let log = OpenOptions::new().create(true).append(true).open(self.log_path()).expect("a log file");
         let errors = log.try_clone().expect("a second handle");
-        let mut command = Command::new(program("vault-server"));
+        let server = program("vault-server");
+        let mut command = match self.under.split_first() {
+            None => Command::new(server),
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(server);
+                command
+            }
+        };
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(|name| name.starts_with("FEEDBACK_VAULT_")) {
                 command.env_remove(name);
             }
         }
         command.args(["dev", "--listen", "127.0.0.1:0", "--data-dir"]).arg(self.data()).args(&self.arguments);
+        command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn().expect("vault-server starts")
+    }
+
+    fn try_launch(&mut self) -> Result<(), String> {
         // What it last wrote there names the port of its last start.
         let before = self.dev.url.clone();
         let started = Instant::now();
-        let mut child = command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn().expect("vault-server starts");
+        let mut child = self.spawn();
         loop {
             if let Some(status) = child.try_wait().expect("the child is ours") {
-                panic!("vault-server ended with {status}:\n{}", self.log());
+                return Err(format!("vault-server ended with {status}:\n{}", self.log()));
             }
             if let Some(dev) = self.read_dev() {
                 let fresh = dev.url != before || started.elapsed() > Duration::from_secs(2);
@@ -158,12 +211,13 @@ impl Vault {
                 if fresh && ready().is_some_and(|answer| answer.status == 200) {
                     self.dev = dev;
                     self.child = Some(child);
-                    return;
+                    return Ok(());
                 }
             }
             if started.elapsed() > READY {
                 let _ = child.kill();
-                panic!("vault-server was not ready in time:\n{}", self.log());
+                let _ = child.wait();
+                return Err(format!("vault-server was not ready in time:\n{}", self.log()));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -178,6 +232,12 @@ impl Vault {
     fn read_dev(&self) -> Option<DevFile> {
         serde_json::from_slice(&std::fs::read(self.data().join("dev.json")).ok()?).ok()
     }
+}
+
+/// A fresh directory for one vault and what a suite keeps beside it.
+#[must_use]
+pub fn room() -> TempDir {
+    tempfile::Builder::new().prefix("vault-tests-").tempdir().expect("a directory")
 }
 
 impl Drop for Vault {

@@ -1,102 +1,316 @@
-//! Promise 3: acknowledged means durable. A server is killed with SIGKILL in the middle of uploads, over and
-//! over, at moments that a seed decides; what it confirmed before must be there afterwards.
+//! Promises 3, 6, 7 and 9 through crashes: a server is killed with SIGKILL in the middle of uploads, playbacks,
+//! rotations, revocations and publications, and in the middle of its own recovery, over and over, at moments that a seed
+//! decides. After each start it is held to everything that it had confirmed before.
+//!
+//! `VAULT_TESTS_KILLS` sets how many kills (100 when absent), `VAULT_TESTS_SEED` another seed: by hand, thousands.
+//! `kill -9` keeps the page cache; what power loss does another suite shows.
 
-use std::sync::Mutex;
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
+use serde_json::json;
+use vault_api::access::Approved;
+use vault_api::keys::{KeyRotation, KeyState, RootStatus};
+use vault_tests::acknowledged::{self, Access, Acknowledged, Sent, Taken};
 use vault_tests::fixtures::{Chance, wav};
-use vault_tests::tus::{self, Upload};
+use vault_tests::http::Caller;
 use vault_tests::vault::Vault;
-use vault_tests::{access, cli};
+use vault_tests::{cli, database, tus};
 
-/// Enough rounds to hit creation, mid-upload, segment boundaries and completion, in a minute or two.
-const ROUNDS: usize = 12;
+/// Kills for each vault: enough that its log passes the width of a tile, few enough that its rows stay few.
+const KILLS_A_VAULT: u64 = 25;
 const UPLOADS: usize = 3;
-
-struct Running {
-    upload: Upload,
-    recording: Vec<u8>,
-    /// The highest offset that the server has confirmed.
-    acknowledged: u64,
-    /// The record, once the completing answer has named it.
-    record: Option<String>,
-}
+/// Approved requests kept in sight: each costs a few requests after every start.
+const ACCESSES: usize = 8;
+/// The collector's pause, an intent's deadline and the patience behind it, twice over.
+const COLLECTED: Duration = Duration::from_secs(240);
 
 #[test]
 fn p3_what_was_acknowledged_survives_kill_9() {
-    // The seed decides sizes, chunks and moments; scheduling decides the rest.
-    let mut chance = Chance::new(0x5eed_0003);
-    let mut vault = Vault::start();
-    let mut running: Vec<Running> = Vec::new();
-    let mut finished: Vec<Running> = Vec::new();
-
-    for round in 0..ROUNDS {
-        while running.len() < UPLOADS {
-            let length = chance.between(2_000, 700_000);
-            let recording = wav(usize::try_from(length).expect("small"), &mut chance);
-            let upload = tus::create(&vault, "call.wav", "audio/wav", recording.len());
-            running.push(Running { upload, recording, acknowledged: 0, record: None });
-        }
-        let moment = Duration::from_millis(chance.between(1, 120));
-        let seeds: Vec<u64> = running.iter().map(|_| chance.number()).collect();
-        let state = Mutex::new(&mut vault);
-        std::thread::scope(|scope| {
-            let base = state.lock().expect("not poisoned").nobody();
-            for (one, seed) in running.iter_mut().zip(seeds) {
-                let base = base.clone();
-                scope.spawn(move || send_until_cut(&base, one, &mut Chance::new(seed)));
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let kills = number("VAULT_TESTS_KILLS").unwrap_or(100);
+    let seed = number("VAULT_TESTS_SEED").unwrap_or(0x5eed_0003);
+    // The collector needs its time: it has it while the next vault is killed.
+    std::thread::scope(|scope| {
+        let mut left = kills;
+        for vault in 0.. {
+            let now = left.min(KILLS_A_VAULT);
+            if now == 0 {
+                break;
             }
-            std::thread::sleep(moment);
-            state.lock().expect("not poisoned").kill();
-        });
-        vault.launch();
-
-        let mut left = Vec::new();
-        for mut one in running {
-            let head = one.upload.head(&vault).expect(200);
-            let offset: u64 = head.header("upload-offset").and_then(|n| n.parse().ok()).expect("an offset");
-            assert!(offset >= one.acknowledged, "round {round}: {offset} found, {} acknowledged", one.acknowledged);
-            assert!(offset <= one.recording.len() as u64, "round {round}: more than was sent");
-            let named = head.header("vault-record-id").map(str::to_owned);
-            if one.record.is_some() {
-                assert_eq!(named, one.record, "round {round}: another record, or none, after the crash");
-            }
-            // A full offset without a record would be a recording that nobody can ever play.
-            assert_eq!(offset == one.recording.len() as u64, named.is_some(), "round {round}: {head}");
-            (one.acknowledged, one.record) = (offset, named);
-            if one.record.is_some() { finished.push(one) } else { left.push(one) }
+            left -= now;
+            let seed = seed.wrapping_add(vault);
+            let crashing = Crashing::through(now, seed);
+            scope.spawn(move || crashing.to_the_end());
         }
-        running = left;
-    }
-
-    for mut one in running {
-        let rest = &one.recording[usize::try_from(one.acknowledged).expect("small")..];
-        let answer = one.upload.patch(&vault, one.acknowledged, rest).expect(204);
-        one.record = answer.header("vault-record-id").map(str::to_owned);
-        finished.push(one);
-    }
-    assert!(finished.len() >= UPLOADS);
-    for one in &finished {
-        let record = one.record.as_deref().expect("a finished upload has a record");
-        let session = access::granted(&vault, record);
-        assert!(access::play(&vault, &session) == one.recording, "{record} does not play back what was recorded");
-        access::close(&vault, &session);
-    }
-    let _clean = cli::verify_log(&vault).expect(0);
+    });
 }
 
-/// Sends chunk after chunk and notes what is confirmed, until the server is gone.
-fn send_until_cut(base: &vault_tests::http::Caller, one: &mut Running, chance: &mut Chance) {
-    while one.record.is_none() {
-        let from = usize::try_from(one.acknowledged).expect("small");
-        let left = one.recording.len() - from;
-        let wanted = chance.between(1, 150_000).min(left as u64);
-        let chunk = &one.recording[from..from + usize::try_from(wanted).expect("small")];
-        let Some(answer) = one.upload.try_patch(base, one.acknowledged, chunk) else { return };
-        assert_eq!(answer.status, 204, "{answer}");
-        let confirmed = answer.header("upload-offset").and_then(|n| n.parse().ok()).expect("an offset");
-        assert_eq!(confirmed, one.acknowledged + chunk.len() as u64, "{answer}");
-        one.acknowledged = confirmed;
-        one.record = answer.header("vault-record-id").map(str::to_owned);
+struct Crashing {
+    vault: Vault,
+    known: Acknowledged,
+    chance: Chance,
+    seed: u64,
+}
+
+impl Crashing {
+    /// A vault that has been killed this often.
+    fn through(kills: u64, seed: u64) -> Self {
+        let mut crashing =
+            Self { vault: Vault::start(), known: Acknowledged::default(), chance: Chance::new(seed), seed };
+        let mut done = 0;
+        while done < kills {
+            crashing.work_until_killed();
+            done += 1;
+            // One start in five is killed too, wherever it has got to.
+            if done < kills && crashing.chance.below(5) == 0 {
+                let after = Duration::from_millis(crashing.chance.between(1, 250));
+                crashing.vault.launch_and_kill(after);
+                done += 1;
+            }
+            crashing.vault.launch();
+            crashing.hold(&format!("after {done} kills"));
+        }
+        crashing
+    }
+
+    #[track_caller]
+    fn hold(&mut self, when: &str) {
+        let pick = self.chance.number();
+        let findings = self.known.findings(&self.vault, pick);
+        assert!(findings.is_empty(), "seed {}, {when}:\n{}", self.seed, findings.join("\n"));
+    }
+
+    /// Clients of every kind at work beside each other, until the server is gone.
+    fn work_until_killed(&mut self) {
+        let unfinished = |sent: &&Sent| sent.record.is_none() && sent.terminated == Taken::No;
+        for _ in self.known.uploads.iter().filter(unfinished).count()..UPLOADS {
+            let length = usize::try_from(self.chance.between(2_000, 700_000)).expect("small");
+            let recording = wav(length, &mut self.chance);
+            let upload = tus::create(&self.vault, "call.wav", "audio/wav", recording.len());
+            self.known.uploads.push(Sent::new(upload, recording));
+        }
+        while self.known.accesses.len() > ACCESSES {
+            let one = self.chance.below(self.known.accesses.len() as u64);
+            let _forgotten = self.known.accesses.remove(usize::try_from(one).expect("small"));
+        }
+        let finished: Vec<Sent> = self.known.uploads.iter().filter(|sent| sent.record.is_some()).cloned().collect();
+        let moment = Duration::from_millis(self.chance.between(1, 150));
+        let mut seed = || Chance::new(self.chance.number());
+        let (vault, known) = (&mut self.vault, &mut self.known);
+        let nobody = vault.nobody();
+        let [analyst, approver, officer, auditor] =
+            ["analyst", "approver", "key-officer", "auditor"].map(|person| vault.person(person));
+        let collection = vault.dev.collection.clone();
+
+        std::thread::scope(|scope| {
+            let open = known.uploads.iter_mut().filter(|sent| sent.record.is_none() && sent.terminated == Taken::No);
+            for (sent, mut chance) in open.map(|sent| (sent, seed())) {
+                let nobody = &nobody;
+                scope.spawn(move || send(nobody, sent, &mut chance));
+            }
+            let (accesses, opened, revocations) = (&mut known.accesses, &mut known.opened, &mut known.revocations);
+            let (mut playing, mut rotating) = (seed(), seed());
+            let (analyst, approver) = (&analyst, &approver);
+            scope.spawn(move || {
+                while let Some(opens) = play(analyst, approver, &finished, accesses, &mut playing) {
+                    *opened += u64::from(opens == Done::Opened);
+                    *revocations += u64::from(opens == Done::Revoked);
+                }
+            });
+            let (version, epoch, officer) = (&mut known.key_version, &mut known.root_epoch, &officer);
+            scope.spawn(move || while rotate(officer, &collection, version, epoch, &mut rotating).is_some() {});
+            let (checkpoints, auditor) = (&mut known.checkpoints, &auditor);
+            scope.spawn(move || {
+                while let Some(answer) = auditor.try_send("GET", "/v1/audit/log/checkpoint", &[], &[]) {
+                    let note = String::from_utf8(answer.expect(200).body).expect("text");
+                    if checkpoints.last() != Some(&note) {
+                        checkpoints.push(note);
+                    }
+                }
+            });
+            std::thread::sleep(moment);
+            vault.kill();
+        });
+    }
+
+    /// Everything is finished, found and played; the collector leaves nothing behind; the log convinces a stranger.
+    fn to_the_end(mut self) {
+        let nobody = self.vault.nobody();
+        for sent in &mut self.known.uploads {
+            if sent.record.is_none() && sent.terminated == Taken::No {
+                let _sent = sent.send(&nobody, sent.left()).expect("an answer");
+                assert!(sent.record.is_some(), "a finished upload has a record");
+            }
+        }
+        for sent in self.known.uploads.iter().filter(|sent| sent.record.is_some()) {
+            acknowledged::play_anew(&self.vault, sent)
+                .unwrap_or_else(|finding| panic!("seed {}: {finding}", self.seed));
+        }
+        self.rotation_ends();
+        self.nothing_is_orphaned();
+        self.hold("at the end");
+        let _clean = cli::verify_log(&self.vault).expect(0);
+        assert!(self.vault.stop().success());
+    }
+
+    /// Every record key comes to lie under the one active version.
+    fn rotation_ends(&self) {
+        let officer = self.vault.person("key-officer");
+        let path = format!("/v1/collections/{}/keys", self.vault.dev.collection);
+        let start = Instant::now();
+        loop {
+            let keys: vault_api::keys::CollectionKeys = officer.get(&path).expect(200).read();
+            let behind: u64 = keys.versions.iter().filter(|v| v.state != KeyState::Active).map(|v| v.records).sum();
+            if behind == 0 {
+                return;
+            }
+            assert!(start.elapsed() < COLLECTED, "{behind} record keys stay under old versions: {keys:?}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// The collector comes to its end, and then every object is a part of a record, and every part is there.
+    fn nothing_is_orphaned(&self) {
+        let start = Instant::now();
+        let waiting = || {
+            database::number(&self.vault, "SELECT COUNT(*) FROM intents")
+                + database::number(&self.vault, "SELECT COUNT(*) FROM garbage")
+        };
+        while waiting() > 0 {
+            assert!(start.elapsed() < COLLECTED, "seed {}: the collector does not come to its end", self.seed);
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        let parts: BTreeSet<String> = database::texts(&self.vault, "SELECT name FROM parts").into_iter().collect();
+        let mut objects = BTreeSet::new();
+        let root = self.vault.data().join("objects");
+        files(&root.join("media"), &root, &mut objects);
+        let orphaned: Vec<_> = objects.difference(&parts).collect();
+        let missing: Vec<_> = parts.difference(&objects).collect();
+        assert!(orphaned.is_empty() && missing.is_empty(), "seed {}: {orphaned:?} {missing:?}", self.seed);
+    }
+}
+
+/// Sends chunk after chunk, until the server is gone; one upload in twelve is given up on the way.
+fn send(base: &Caller, sent: &mut Sent, chance: &mut Chance) {
+    let mut gives_up = chance.below(12) == 0;
+    while sent.record.is_none() {
+        if gives_up && chance.below(3) == 0 {
+            sent.terminated = Taken::Asked;
+            let headers = [("tus-resumable", vault_api::names::TUS_VERSION)];
+            let Some(answer) = base.try_send("DELETE", &sent.upload.location, &headers, &[]) else { return };
+            assert_eq!(answer.status, 204, "{answer}");
+            sent.terminated = Taken::Confirmed;
+            return;
+        }
+        let length = chance.between(1, 150_000);
+        // What would finish it is not given up any more.
+        gives_up = gives_up && length < sent.left();
+        if sent.send(base, length).is_none() {
+            return;
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Done {
+    Opened,
+    Revoked,
+    Other,
+}
+
+/// One thing that an analyst or an approver does; `None` when the server was gone.
+fn play(
+    analyst: &Caller,
+    approver: &Caller,
+    finished: &[Sent],
+    accesses: &mut Vec<Access>,
+    chance: &mut Chance,
+) -> Option<Done> {
+    let one = |chance: &mut Chance, of: usize| usize::try_from(chance.below(of as u64)).expect("small");
+    let standing: Vec<usize> = (0..accesses.len())
+        .filter(|at| accesses[*at].revoked == Taken::No && accesses[*at].closed == Taken::No)
+        .collect();
+    if standing.is_empty() || (chance.below(4) == 0 && accesses.len() < 2 * ACCESSES) {
+        if finished.is_empty() {
+            let _alive = analyst.try_send("GET", "/healthz", &[], &[])?;
+            std::thread::sleep(Duration::from_millis(2));
+            return Some(Done::Other);
+        }
+        let sent = &finished[one(chance, finished.len())];
+        let request = acknowledged::request(sent.record.as_deref().expect("it is finished")).to_string();
+        let json = [("content-type", "application/json")];
+        let asked = analyst.try_send("POST", "/v1/access-requests", &json, request.as_bytes())?.expect(201).text("id");
+        let path = format!("/v1/access-requests/{asked}");
+        let approved = approver.try_send("POST", &format!("{path}/approve"), &json, b"{}")?.expect(200);
+        accesses.push(Access {
+            request: asked,
+            grant: approved.read::<Approved>().grant_id,
+            recording: sent.recording.clone(),
+            session: None,
+            revoked: Taken::No,
+            closed: Taken::No,
+        });
+        let original = json!({"representation": "original"}).to_string();
+        let opened = analyst.try_send("POST", &format!("{path}/sessions"), &json, original.as_bytes())?.expect(201);
+        accesses.last_mut().expect("just pushed").session = Some(opened.read());
+        return Some(Done::Opened);
+    }
+    let access = &mut accesses[standing[one(chance, standing.len())]];
+    match (chance.below(8), &access.session) {
+        (0, _) => {
+            access.revoked = Taken::Asked;
+            let answer = approver.try_send("DELETE", &format!("/v1/grants/{}", access.grant), &[], &[])?;
+            assert!([200, 202].contains(&answer.status), "{answer}");
+            access.revoked = Taken::Confirmed;
+            Some(Done::Revoked)
+        }
+        (1, Some(session)) => {
+            access.closed = Taken::Asked;
+            let _closed = analyst.try_send("DELETE", &session.playback_url, &[], &[])?.expect(204);
+            access.closed = Taken::Confirmed;
+            Some(Done::Other)
+        }
+        (_, Some(session)) => {
+            let played = analyst.try_send("GET", &session.playback_url, &[], &[])?.expect(200);
+            assert!(played.body == *access.recording, "a playback is not what was recorded");
+            Some(Done::Other)
+        }
+        // Its session was asked for when the server died: whether it was opened, nobody knows.
+        (_, None) => analyst.try_send("GET", "/healthz", &[], &[]).map(|_| Done::Other),
+    }
+}
+
+/// One rotation of the collection's key, or now and then of the root key; `None` when the server was gone.
+fn rotate(officer: &Caller, collection: &str, version: &mut u32, epoch: &mut u32, chance: &mut Chance) -> Option<()> {
+    std::thread::sleep(Duration::from_millis(chance.below(60)));
+    let json = [("content-type", "application/json")];
+    if chance.below(4) == 0 {
+        let answer = officer.try_send("POST", "/v1/root/rotate", &json, b"{}")?.expect(200);
+        let epochs = answer.read::<RootStatus>().epochs;
+        let active = epochs.iter().find(|e| e.state == KeyState::Active).expect("an active epoch");
+        *epoch = active.epoch;
+    } else {
+        let answer = officer.try_send("POST", &format!("/v1/collections/{collection}/keys/rotate"), &json, b"{}")?;
+        match answer.status {
+            202 => *version = answer.read::<KeyRotation>().to_version,
+            // The rotation before is still under way.
+            409 => {}
+            _ => panic!("{answer}"),
+        }
+    }
+    Some(())
+}
+
+/// The files below a folder, by their path from `root`.
+fn files(folder: &Path, root: &Path, found: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).expect("a folder of the vault's") {
+        let path = entry.expect("readable").path();
+        if path.is_dir() {
+            files(&path, root, found);
+        } else {
+            found.insert(path.strip_prefix(root).expect("below it").to_string_lossy().into_owned());
+        }
     }
 }
