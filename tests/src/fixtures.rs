@@ -19,6 +19,13 @@ pub const MEDIA: &[(&str, &str)] = &[
     ("tone.mp3", "audio/mpeg"),
 ];
 
+/// A number that whoever runs a suite by hand sets in the environment: more rounds, another seed.
+#[must_use]
+pub fn by_hand(name: &str) -> Option<u64> {
+    let text = std::env::var_os(name)?;
+    Some(text.to_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("{name} is not a number")))
+}
+
 /// A seeded source of chance (SplitMix64): the same seed, the same run. Not for secrets.
 pub struct Chance(u64);
 

@@ -1,5 +1,6 @@
 //! HTTP as a person, or as nobody.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -76,6 +77,16 @@ impl core::fmt::Display for Answer {
     }
 }
 
+thread_local! {
+    static ANSWERED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How many answers this thread has had: a suite that records what a server does finds its place by that.
+#[must_use]
+pub fn answered() -> u64 {
+    ANSWERED.get()
+}
+
 /// Somebody who calls: an address, and a token if they have one.
 #[derive(Clone)]
 pub struct Caller {
@@ -125,6 +136,7 @@ impl Caller {
             self.agent.run(allowed.build())
         };
         let (parts, mut body) = answer.ok()?.into_parts();
+        ANSWERED.set(ANSWERED.get() + 1);
         let body = body.with_config().limit(MAX_BODY).read_to_vec().ok()?;
         Some(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
     }

@@ -9,6 +9,7 @@
 //! | [`access`] | request, approve, open a session, play |
 //! | [`acknowledged`] | what a server confirmed, and whether it still knows it after a crash |
 //! | [`published`] | the published log, verified with nothing but its public key |
+//! | [`power`] | disks rebuilt from recorded system calls, as they would be after power loss |
 //! | [`cli`] | `vault-cli` as a person, and offline |
 //! | [`canary`] | a search for secrets in every encoding that they could hide in |
 //! | [`database`] | the metadata database opened behind the server's back |
@@ -25,6 +26,7 @@ pub mod database;
 pub mod fixtures;
 pub mod http;
 pub mod line;
+pub mod power;
 pub mod programs;
 pub mod published;
 pub mod tus;

@@ -141,6 +141,14 @@ impl Vault {
         }
     }
 
+    /// Waits for a server that somebody else has killed, and leaves its folder.
+    #[must_use]
+    pub fn leave(&mut self) -> TempDir {
+        let mut child = self.child.take().expect("the server runs");
+        child.wait().expect("the server ends");
+        core::mem::replace(&mut self.folder, room())
+    }
+
     /// SIGTERM, and how the server ended.
     pub fn stop(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("the server runs");

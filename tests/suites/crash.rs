@@ -13,7 +13,7 @@ use serde_json::json;
 use vault_api::access::Approved;
 use vault_api::keys::{KeyRotation, KeyState, RootStatus};
 use vault_tests::acknowledged::{self, Access, Acknowledged, Sent, Taken};
-use vault_tests::fixtures::{Chance, wav};
+use vault_tests::fixtures::{Chance, by_hand, wav};
 use vault_tests::http::Caller;
 use vault_tests::vault::Vault;
 use vault_tests::{cli, database, tus};
@@ -28,9 +28,8 @@ const COLLECTED: Duration = Duration::from_secs(240);
 
 #[test]
 fn p3_what_was_acknowledged_survives_kill_9() {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
-    let kills = number("VAULT_TESTS_KILLS").unwrap_or(100);
-    let seed = number("VAULT_TESTS_SEED").unwrap_or(0x5eed_0003);
+    let kills = by_hand("VAULT_TESTS_KILLS").unwrap_or(100);
+    let seed = by_hand("VAULT_TESTS_SEED").unwrap_or(0x5eed_0003);
     // The collector needs its time: it has it while the next vault is killed.
     std::thread::scope(|scope| {
         let mut left = kills;
@@ -42,7 +41,7 @@ fn p3_what_was_acknowledged_survives_kill_9() {
             left -= now;
             let seed = seed.wrapping_add(vault);
             let crashing = Crashing::through(now, seed);
-            scope.spawn(move || crashing.to_the_end());
+            scope.spawn(move || crashing.ends());
         }
     });
 }
@@ -136,7 +135,7 @@ impl Crashing {
     }
 
     /// Everything is finished, found and played; the collector leaves nothing behind; the log convinces a stranger.
-    fn to_the_end(mut self) {
+    fn ends(mut self) {
         let nobody = self.vault.nobody();
         for sent in &mut self.known.uploads {
             if sent.record.is_none() && sent.terminated == Taken::No {

@@ -8,6 +8,7 @@ mod gate;
 mod matrix;
 mod memory;
 mod openapi;
+mod power_loss;
 mod production;
 mod refusals;
 mod restrict;

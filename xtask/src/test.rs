@@ -28,6 +28,7 @@ const STEPS: &[(&str, Step)] = &[
     ("clippy", clippy),
     ("programs", programs),
     ("tests", tests),
+    ("power-loss", power_loss),
     ("doc-tests", doc_tests),
     ("rustdoc", rustdoc),
     ("tus-client", tus_client),
@@ -82,6 +83,23 @@ fn tests() -> Outcome {
         counted(cargo, nextest_counts)
     } else {
         cargo.args(["test", "--quiet", "--locked", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]);
+        counted(cargo, libtest_counts)
+    }
+}
+
+/// Suites that record a server's system calls; where nothing can be recorded, that is said.
+fn power_loss() -> Outcome {
+    if let Err(reason) = tools::strace() {
+        return Outcome::Skipped(reason);
+    }
+    let mut cargo = run::in_memory(run::cargo());
+    if tools::nextest() {
+        cargo.args(["nextest", "run", "--locked", "--workspace", "--profile", "full", "--status-level", "slow"]);
+        cargo.args(["--run-ignored", "only", "--filterset", "test(/^power_loss::/)"]);
+        counted(cargo, nextest_counts)
+    } else {
+        cargo.args(["test", "--quiet", "--locked", "--workspace", "--lib", "--bins", "--tests", "--"]);
+        cargo.args(["--ignored", "power_loss::"]);
         counted(cargo, libtest_counts)
     }
 }

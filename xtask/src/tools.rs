@@ -55,6 +55,17 @@ pub fn chromium() -> Result<PathBuf, String> {
     find_chromium().ok_or_else(|| "chromium was installed but is not on the path".to_owned())
 }
 
+/// strace, installed likewise, on a system that lets a process be traced.
+pub fn strace() -> Result<(), String> {
+    if on_path("strace").is_none() {
+        apt_install("strace")?;
+    }
+    if run::answers("strace", &["-f", "-o", "/dev/null", "true"]) {
+        return Ok(());
+    }
+    Err("strace is installed and may not trace here (a container needs the capability SYS_PTRACE)".to_owned())
+}
+
 fn find_chromium() -> Option<PathBuf> {
     ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(on_path)
 }
