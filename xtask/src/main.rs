@@ -5,6 +5,7 @@
 //! | `cargo xtask test` | every check there is, with a table of what ran, what failed and what could not run |
 //! | `cargo xtask demo` | the main job, from upload to offline audit verification, on a throw-away vault |
 //! | `cargo xtask bench` | the benchmarks by name |
+//! | `cargo xtask reproduce` | two release builds in different folders, compared to the byte; takes long |
 
 // A command-line tool for developers: standard output is where it answers.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
@@ -14,6 +15,7 @@ mod demo;
 mod layering;
 mod licences;
 mod promises;
+mod reproduce;
 mod run;
 mod source;
 mod test;
@@ -39,6 +41,8 @@ enum Task {
     Demo(demo::Options),
     /// Run benchmarks, all of them or by name
     Bench(bench::Options),
+    /// Build the release programs twice, in different folders, and compare them to the byte
+    Reproduce(reproduce::Options),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::main(&options),
         Task::Demo(options) => demo::main(&options),
         Task::Bench(options) => bench::main(&options),
+        Task::Reproduce(options) => reproduce::main(&options),
     };
     match done {
         Ok(code) => code,
