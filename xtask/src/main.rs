@@ -6,6 +6,7 @@
 //! | `cargo xtask demo` | the main job, from upload to offline audit verification, on a throw-away vault |
 //! | `cargo xtask bench` | the benchmarks by name |
 //! | `cargo xtask reproduce` | two release builds in different folders, compared to the byte; takes long |
+//! | `cargo xtask sbom` | what the programs are made of, as CycloneDX |
 
 // A command-line tool for developers: standard output is where it answers.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
@@ -17,6 +18,7 @@ mod licences;
 mod promises;
 mod reproduce;
 mod run;
+mod sbom;
 mod source;
 mod test;
 mod tidy;
@@ -43,6 +45,8 @@ enum Task {
     Bench(bench::Options),
     /// Build the release programs twice, in different folders, and compare them to the byte
     Reproduce(reproduce::Options),
+    /// Write what the programs are made of, as CycloneDX 1.6 JSON
+    Sbom(sbom::Options),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         Task::Demo(options) => demo::main(&options),
         Task::Bench(options) => bench::main(&options),
         Task::Reproduce(options) => reproduce::main(&options),
+        Task::Sbom(options) => sbom::main(&options),
     };
     match done {
         Ok(code) => code,
