@@ -11,6 +11,7 @@
 // A command-line tool for developers: standard output is where it answers.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod audits;
 mod bench;
 mod demo;
 mod layering;

@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use crate::run::{self, Outcome, Report};
-use crate::{demo, layering, licences, promises, sbom, tidy, tools};
+use crate::{audits, demo, layering, licences, promises, sbom, tidy, tools};
 
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -25,6 +25,7 @@ const STEPS: &[(&str, Step)] = &[
     ("promises", promises::check),
     ("licences", licences::check),
     ("cargo-deny", cargo_deny),
+    ("audits", audits::check),
     ("sbom", sbom::check),
     ("clippy", clippy),
     ("programs", programs),

@@ -20,6 +20,8 @@ pub struct Package {
     pub folder: PathBuf,
     /// Of this workspace.
     pub ours: bool,
+    /// Categories and keywords that its author gave it.
+    pub topics: BTreeSet<String>,
     /// Part of a program; otherwise a procedural macro, a build script's, or what these need.
     pub linked: bool,
 }
@@ -118,8 +120,13 @@ fn package(raw: &Value) -> Package {
         sha256: None,
         folder: manifest.parent().map(PathBuf::from).unwrap_or_default(),
         ours: raw["source"].is_null(),
+        topics: ["categories", "keywords"].iter().flat_map(|key| words(&raw[*key])).collect(),
         linked: false,
     }
+}
+
+fn words(list: &Value) -> Vec<String> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_lowercase).collect()
 }
 
 /// The old `/` of cargo means OR.

@@ -8,7 +8,7 @@
 //! that their headers state, because advisories name them and not the crates around them.
 
 mod embedded;
-mod graph;
+pub mod graph;
 mod validate;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +23,7 @@ use crate::run::{self, Outcome};
 use graph::{Graph, Package};
 
 /// The platform of a release.
-const PLATFORM: &str = "x86_64-unknown-linux-gnu";
+pub const PLATFORM: &str = "x86_64-unknown-linux-gnu";
 
 /// Arguments of `cargo xtask sbom`.
 #[derive(clap::Args)]
@@ -173,6 +173,7 @@ mod tests {
             sha256: (!ours).then(|| "ab".repeat(32)),
             folder: PathBuf::from("/nowhere"),
             ours,
+            topics: BTreeSet::new(),
             linked,
         };
         let packages = [package("vault-server", true, true), package("cc", false, false), package("a", false, true)];

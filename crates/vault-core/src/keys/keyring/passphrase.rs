@@ -168,4 +168,15 @@ mod tests {
         argon2.hash_password_into(b"correct horse", &[7; 16], &mut expected).unwrap();
         assert!(key.ct_eq(&expected));
     }
+
+    /// The crate itself, against RFC 9106 section 5.3.
+    #[test]
+    fn argon2id_gives_the_known_answer() {
+        let data = argon2::AssociatedData::new(&[4; 12]).unwrap();
+        let params = argon2::ParamsBuilder::new().m_cost(32).t_cost(3).p_cost(4).output_len(32).data(data).build();
+        let argon2 = Argon2::new_with_secret(&[3; 8], Algorithm::Argon2id, Version::V0x13, params.unwrap()).unwrap();
+        let mut tag = [0; 32];
+        argon2.hash_password_into(&[1; 32], &[2; 16], &mut tag).unwrap();
+        assert_eq!(hex::encode(tag), "0d640df58d78766c08c037a34a8b53c9d01ef0452d75b65eb52520e96b01e659");
+    }
 }
