@@ -5,6 +5,7 @@
 //! | [`programs`] | `vault-server` and `vault-cli`, built once for a run |
 //! | [`vault`] | [`vault::Vault`]: `vault-server dev` in a directory of its own; killed, restarted, its log kept |
 //! | [`http`] | [`http::Caller`]: requests as a person; [`http::Answer`] |
+//! | [`bucket`] | an S3 store that misbehaves as it is told |
 //! | [`tus`] | uploads, well-behaved or cut in the middle |
 //! | [`access`] | request, approve, open a session, play |
 //! | [`acknowledged`] | what a server confirmed, and whether it still knows it after a crash |
@@ -20,6 +21,7 @@
 
 pub mod access;
 pub mod acknowledged;
+pub mod bucket;
 pub mod canary;
 pub mod cli;
 pub mod database;

@@ -24,6 +24,8 @@ pub struct Vault {
     arguments: Vec<String>,
     /// What the server is started under: `strace …`; nothing by default.
     under: Vec<OsString>,
+    /// Environment variables of the server: where its rows and objects are.
+    variables: Vec<(String, String)>,
     /// What `dev.json` says; read again after each start.
     pub dev: DevFile,
 }
@@ -38,7 +40,15 @@ impl Vault {
     /// A fresh vault with further arguments for `dev`.
     #[must_use]
     pub fn start_with(arguments: &[&str]) -> Self {
+        Self::start_where(arguments, |_| elsewhere())
+    }
+
+    /// A fresh vault that keeps its rows and objects where the variables say. `prepare` is called with the folder
+    /// around the data directory, before the server starts.
+    #[must_use]
+    pub fn start_where(arguments: &[&str], prepare: impl FnOnce(&Path) -> Vec<(String, String)>) -> Self {
         let mut vault = Self::unstarted(room(), arguments);
+        vault.variables = prepare(vault.room());
         vault.launch();
         vault
     }
@@ -74,7 +84,7 @@ impl Vault {
             tokens: std::collections::BTreeMap::new(),
         };
         let arguments = arguments.iter().map(|a| (*a).to_owned()).collect();
-        Self { child: None, folder, arguments, under: Vec::new(), dev: nothing }
+        Self { child: None, folder, arguments, under: Vec::new(), variables: Vec::new(), dev: nothing }
     }
 
     /// The data directory.
@@ -200,6 +210,7 @@ impl Vault {
                 command.env_remove(name);
             }
         }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.args(["dev", "--listen", "127.0.0.1:0", "--data-dir"]).arg(self.data()).args(&self.arguments);
         command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn().expect("vault-server starts")
     }
@@ -261,6 +272,20 @@ impl Drop for Vault {
             report(&format!("--- the server's last words ---\n{}", tail.join("\n")));
         }
     }
+}
+
+/// Where a run of the suites puts every vault's objects: `VAULT_TESTS_S3` holds a line for each variable of a bucket, in
+/// which each vault gets a prefix of its own.
+fn elsewhere() -> Vec<(String, String)> {
+    let text = std::env::var_os("VAULT_TESTS_S3").unwrap_or_default().into_string().expect("text");
+    let mut variables: Vec<(String, String)> =
+        text.lines().filter_map(|line| line.split_once('=')).map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+    for (name, value) in &mut variables {
+        if name == "FEEDBACK_VAULT_OBJECTS_URL" {
+            value.push_str(&format!("/{}", hex::encode(vault_core::random::array::<8>())));
+        }
+    }
+    variables
 }
 
 /// Said through the test's captured output, beside the panic that it explains.

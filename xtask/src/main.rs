@@ -19,6 +19,7 @@ mod licences;
 mod promises;
 mod reproduce;
 mod run;
+mod s3;
 mod sbom;
 mod source;
 mod test;

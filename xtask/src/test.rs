@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use crate::run::{self, Outcome, Report};
-use crate::{audits, demo, layering, licences, promises, sbom, tidy, tools};
+use crate::{audits, demo, layering, licences, promises, s3, sbom, tidy, tools};
 
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -31,6 +31,7 @@ const STEPS: &[(&str, Step)] = &[
     ("programs", programs),
     ("tests", tests),
     ("power-loss", power_loss),
+    ("s3", on_s3),
     ("doc-tests", doc_tests),
     ("rustdoc", rustdoc),
     ("tus-client", tus_client),
@@ -105,6 +106,24 @@ fn power_loss() -> Outcome {
         counted(cargo, libtest_counts)
     }
 }
+
+/// The object store's conformance, and the suites that do not look into the directory of objects, on a real S3 server.
+fn on_s3() -> Outcome {
+    if !tools::nextest() {
+        return Outcome::Skipped("cargo-nextest is not installed, and chooses the tests".to_owned());
+    }
+    let server = match s3::Server::start() {
+        Ok(server) => server,
+        Err(reason) => return Outcome::Skipped(reason),
+    };
+    let mut cargo = run::in_memory(run::cargo());
+    cargo.env("VAULT_TESTS_S3", server.variables());
+    cargo.args(["nextest", "run", "--locked", "--workspace", "--profile", "full", "--run-ignored", "all"]);
+    cargo.args(["--status-level", "slow", "-E", ON_S3]);
+    counted(cargo, nextest_counts)
+}
+
+const ON_S3: &str = "test(objects::conformance::s3_) | (package(vault-tests) & test(/^(story|crash|restrict|audit_log|memory|refusals::(tus|range|sessions))/))";
 
 fn doc_tests() -> Outcome {
     let mut cargo = run::cargo();

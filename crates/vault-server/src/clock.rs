@@ -30,6 +30,14 @@ impl HeldClock {
     }
 }
 
+impl HeldClock {
+    /// Moves it back by `d`: a clock that somebody has set.
+    pub fn set_back(&self, d: core::time::Duration) {
+        let moved = self.now().minus(d).as_millis();
+        self.0.store(moved, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
 impl Clock for HeldClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.0.load(std::sync::atomic::Ordering::SeqCst))

@@ -1,5 +1,10 @@
 //! For tests: a whole vault in a temporary directory, unsealed, with people, asked over HTTP without a socket.
 
+pub mod faulty;
+pub mod oracle;
+mod sweep;
+mod time;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use sqlx::AnyPool;
 use sqlx::any::AnyPoolOptions;
 use sqlx::error::DatabaseError;
+use sqlx::{AnyConnection, AnyPool, Connection as _};
 
 use super::StoreError;
 
@@ -86,10 +86,21 @@ pub(super) async fn connect(url: &str) -> Result<(Engine, AnyPool, AnyPool), Sto
                     Ok(())
                 })
             })
+            .after_release(|conn, _| Box::pin(out_of_transaction(conn)))
     };
     let writers = options(1).connect(url).await?;
     let readers = options(4).connect(url).await?;
     Ok((engine, writers, readers))
+}
+
+/// Whether a connection can go back into the pool. A COMMIT that fails for want of room is rolled back by SQLite itself;
+/// sqlx believes the transaction open, fails to roll it back, and could never begin another on that connection.
+async fn out_of_transaction(conn: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+    if conn.is_in_transaction() {
+        // A rollback that is on its way comes before the answer to this.
+        conn.ping().await?;
+    }
+    Ok(!conn.is_in_transaction())
 }
 
 /// Trouble that passes by itself: SQLITE_BUSY (5), SQLITE_LOCKED (6), SQLITE_IOERR (10), SQLITE_FULL (13),

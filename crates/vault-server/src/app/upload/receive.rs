@@ -261,7 +261,10 @@ impl<'v> Session<'v> {
                         Err(refused) => refusal = Some(refused),
                         Ok(()) => {}
                     }
-                    if checksum.is_none() && (self.writer.has_parts() || self.writer.unsettled() >= PART_BYTES) {
+                    // A whole recording is committed by its adoption alone: a full offset without a record would be one that
+                    // nobody ever completes.
+                    let settles = self.writer.has_parts() || self.writer.unsettled() >= PART_BYTES;
+                    if settles && checksum.is_none() && self.length != Some(self.taken) {
                         self.commit().await?;
                     }
                 }
