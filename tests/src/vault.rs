@@ -21,6 +21,8 @@ const DRAINED: Duration = Duration::from_secs(60);
 pub struct Vault {
     child: Option<Child>,
     folder: TempDir,
+    /// The data directory's place in the folder.
+    place: &'static str,
     arguments: Vec<String>,
     /// What the server is started under: `strace …`; nothing by default.
     under: Vec<OsString>,
@@ -56,16 +58,18 @@ impl Vault {
     /// A fresh vault whose server runs under a program that is given its command line: a tracer. Killing it is the
     /// caller's: [`Vault::kill`] ends the tracer alone.
     #[must_use]
-    pub fn start_under(folder: TempDir, under: &[OsString]) -> Self {
+    pub fn start_under(folder: TempDir, place: &'static str, under: &[OsString]) -> Self {
         let mut vault = Self::unstarted(folder, &[]);
+        vault.place = place;
         vault.under = under.to_vec();
         vault.launch();
         vault
     }
 
-    /// The vault whose data directory lies in this folder (`data`), as it was found there; why it does not start.
-    pub fn on(folder: TempDir) -> Result<Self, String> {
+    /// The vault whose data directory lies at this place in a folder, as it was found there; why it does not start.
+    pub fn on(folder: TempDir, place: &'static str) -> Result<Self, String> {
         let mut vault = Self::unstarted(folder, &[]);
+        vault.place = place;
         // What the copied file names is another server's port.
         if let Some(dev) = vault.read_dev() {
             vault.dev = dev;
@@ -84,13 +88,14 @@ impl Vault {
             tokens: std::collections::BTreeMap::new(),
         };
         let arguments = arguments.iter().map(|a| (*a).to_owned()).collect();
-        Self { child: None, folder, arguments, under: Vec::new(), variables: Vec::new(), dev: nothing }
+        let (under, variables) = (Vec::new(), Vec::new());
+        Self { child: None, folder, place: "data", arguments, under, variables, dev: nothing }
     }
 
     /// The data directory.
     #[must_use]
     pub fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.folder.path().join(self.place)
     }
 
     /// The metadata database.
@@ -218,8 +223,9 @@ impl Vault {
     fn try_launch(&mut self) -> Result<(), String> {
         // What it last wrote there names the port of its last start.
         let before = self.dev.url.clone();
-        let started = Instant::now();
         let mut child = self.spawn();
+        // Building the programs, where this is what needs them first, is not the server's time.
+        let started = Instant::now();
         loop {
             if let Some(status) = child.try_wait().expect("the child is ours") {
                 return Err(format!("vault-server ended with {status}:\n{}", self.log()));

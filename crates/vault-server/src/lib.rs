@@ -5,6 +5,7 @@ pub mod clock;
 pub mod command;
 pub mod config;
 pub mod custody;
+pub mod directory;
 pub mod http;
 pub mod jobs;
 pub mod metrics;

@@ -32,7 +32,7 @@ pub struct Call {
     pub name: String,
     /// Its arguments.
     pub arguments: Vec<Value>,
-    /// What it returned; `None` while it is under way.
+    /// What it returned; `None` while that is not known.
     pub result: Option<i64>,
 }
 
@@ -70,7 +70,7 @@ impl Value {
 /// Moments of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// It begins. What it returns is not known yet.
+    /// It begins.
     Begins,
     /// It has ended.
     Ends,
@@ -92,19 +92,18 @@ pub fn read(input: impl BufRead, mut tell: impl FnMut(u32, Moment, &Call)) {
             under_way.insert(thread, begun.to_owned());
             continue;
         }
-        let whole = match rest.strip_prefix("<... ") {
-            // The end of a recording may lack beginnings, never the other way round.
+        let call = match rest.strip_prefix("<... ") {
             Some(resumed) => {
                 let Some(begun) = under_way.remove(&thread) else { panic!("ended and never begun: {rest:.200}") };
                 let end = resumed.split_once("resumed>").map_or("", |(_, end)| end);
-                begun + end
+                call(&(begun + end))
             }
             None => {
-                tell(thread, Moment::Begins, &call(rest));
-                rest.to_owned()
+                let call = call(rest);
+                tell(thread, Moment::Begins, &call);
+                call
             }
         };
-        let call = call(&whole);
         if call.result.is_some_and(|result| result >= 0) {
             tell(thread, Moment::Ends, &call);
         }
@@ -128,29 +127,31 @@ fn call(text: &str) -> Call {
     };
     Call {
         name: name.to_owned(),
-        arguments: split(arguments).iter().map(|a| value(a)).collect(),
+        arguments: split(arguments).into_iter().map(value).collect(),
         result: result.and_then(number),
     }
 }
 
-/// At commas outside of quotes and brackets. Buffers are written in hexadecimal, so that no quote or bracket is one of theirs.
-fn split(text: &str) -> Vec<String> {
-    let (mut depth, mut quoted, mut parts, mut part) = (0_i32, false, Vec::new(), String::new());
-    for c in text.chars() {
-        match c {
-            '"' => quoted = !quoted,
-            '[' | '{' | '(' if !quoted => depth += 1,
-            ']' | '}' | ')' if !quoted => depth -= 1,
-            ',' if !quoted && depth == 0 => {
-                parts.push(core::mem::take(&mut part).trim().to_owned());
-                continue;
+/// At commas outside of quotes and brackets. Buffers are written in hexadecimal, so that no quote or bracket is one of
+/// theirs, and are passed over in one step: they are most of a recording.
+fn split(text: &str) -> Vec<&str> {
+    let bytes = text.as_bytes();
+    let (mut depth, mut parts, mut from, mut at) = (0_i32, Vec::new(), 0, 0);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => at += 1 + text[at + 1..].find('"').unwrap_or(text.len() - at - 1),
+            b'[' | b'{' | b'(' => depth += 1,
+            b']' | b'}' | b')' => depth -= 1,
+            b',' if depth == 0 => {
+                parts.push(text[from..at].trim());
+                from = at + 1;
             }
             _ => {}
         }
-        part.push(c);
+        at += 1;
     }
-    if !part.trim().is_empty() {
-        parts.push(part.trim().to_owned());
+    if !text[from..].trim().is_empty() {
+        parts.push(text[from..].trim());
     }
     parts
 }

@@ -11,6 +11,8 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
+use crate::directory;
+
 /// Why a secret's file was not read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
@@ -135,14 +137,9 @@ pub fn remove(path: &Path) -> Result<(), FileError> {
     }
 }
 
-/// Makes a directory for its owner alone, where missing.
+/// Makes a directory for its owner alone, where missing, durably.
 pub fn directory(path: &Path) -> Result<(), FileError> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    if !path.is_dir() {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io("make", path))?;
-        sync_directory(path)?;
-    }
-    Ok(())
+    directory::make(path).map_err(io("make", path))
 }
 
 /// The whole content beside its place, synced. The name is fixed: what a crash left behind is replaced, not collected.
@@ -167,8 +164,7 @@ fn stage(path: &Path, bytes: &[u8]) -> Result<PathBuf, FileError> {
 }
 
 fn sync_directory(path: &Path) -> Result<(), FileError> {
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(parent).and_then(|d| d.sync_all()).map_err(io("sync the directory of", path))
+    directory::sync_above(path).map_err(io("sync the directory of", path))
 }
 
 #[cfg(test)]

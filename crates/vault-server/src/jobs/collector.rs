@@ -10,6 +10,9 @@
 //! 4. drops the rows of uploads that ended long ago;
 //! 5. destroys the resume keys of past days under which no upload is under way any more.
 //!
+//! Once, when it has run for a while, it also removes what crashes left half-written in the local object directory
+//! beside names that are replaced and never deleted: the log's and the journal's.
+//!
 //! Rounds may run on several nodes at once: a lease spares them the work, nothing relies on it.
 
 use core::time::Duration;
@@ -81,6 +84,8 @@ impl Collector {
 
     /// Rounds until `closing`. An error ends a round, never the job.
     pub async fn run_until(self, closing: tokio_util::sync::CancellationToken) {
+        // By then what a crash before this start left is older than any PUT.
+        let mut sweep_at = Some(tokio::time::Instant::now() + 2 * DEADLINE);
         loop {
             tokio::select! {
                 () = closing.cancelled() => return,
@@ -99,6 +104,15 @@ impl Collector {
                 ),
                 Ok(_) => {}
                 Err(e) => tracing::warn!(error = %e, causes = e.causes(), "a round of the collector failed"),
+            }
+            if sweep_at.is_some_and(|at| tokio::time::Instant::now() >= at) {
+                match self.objects.sweep(self.clock.now()).await {
+                    Ok(swept) => {
+                        sweep_at = None;
+                        tracing::debug!(swept, "half-written files of crashes before are removed");
+                    }
+                    Err(e) => tracing::warn!(error = %e, "half-written files of crashes before are left for later"),
+                }
             }
         }
     }

@@ -28,6 +28,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
+use vault_core::time::Timestamp;
 
 use crate::config::Config;
 
@@ -223,6 +224,16 @@ impl Objects {
             Some(root) => local::settle_delete(Arc::clone(root), name.clone()).await,
             None => Ok(()),
         }
+    }
+}
+
+impl Objects {
+    /// Removes what crashes left half-written beside names that are replaced and never deleted; answers how many files
+    /// there were. Stores other than the local disk keep no such files.
+    pub async fn sweep(&self, now: Timestamp) -> Result<u64, ObjectError> {
+        let Some(root) = &self.local else { return Ok(0) };
+        let since = Duration::from_millis(u64::try_from(now.as_millis()).unwrap_or(0));
+        local::sweep(Arc::clone(root), std::time::UNIX_EPOCH + since).await
     }
 }
 
