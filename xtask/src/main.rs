@@ -16,6 +16,7 @@ mod bench;
 mod demo;
 mod layering;
 mod licences;
+mod postgres;
 mod promises;
 mod reproduce;
 mod run;

@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use crate::run::{self, Outcome, Report};
-use crate::{audits, demo, layering, licences, promises, s3, sbom, tidy, tools};
+use crate::{audits, demo, layering, licences, postgres, promises, s3, sbom, tidy, tools};
 
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -32,6 +32,8 @@ const STEPS: &[(&str, Step)] = &[
     ("tests", tests),
     ("power-loss", power_loss),
     ("s3", on_s3),
+    ("postgres", on_postgres),
+    ("pooler", behind_a_pooler),
     ("doc-tests", doc_tests),
     ("rustdoc", rustdoc),
     ("tus-client", tus_client),
@@ -124,6 +126,55 @@ fn on_s3() -> Outcome {
 }
 
 const ON_S3: &str = "test(objects::conformance::s3_) | (package(vault-tests) & test(/^(story|crash|restrict|audit_log|memory|refusals::(tus|range|sessions))/))";
+
+/// What has to hold on PostgreSQL too: the server's own tests, and the suites that do not look into the embedded
+/// database's file.
+const ON_POSTGRES: &str = "(package(vault-server) - test(/config::|http::range|http::openapi|objects::/)) \
+     + (package(vault-tests) & test(/^(postgres|story|gate|restrict|scopes|crash|matrix|refusals::(tus|consent|tokens))::/))";
+
+/// Behind a pooler: what a connection's state could break.
+const BEHIND_A_POOLER: &str = "(package(vault-server) & test(/store::|ledger::|keys::|restrict::|upload::|people::/)) \
+     + (package(vault-tests) & test(/^(story|gate|restrict|crash)::/))";
+
+fn on_postgres() -> Outcome {
+    match postgres::cluster() {
+        Ok(cluster) => on_a_server(&cluster, None, ON_POSTGRES),
+        Err(reason) => Outcome::Skipped(reason),
+    }
+}
+
+fn behind_a_pooler() -> Outcome {
+    let services = postgres::cluster().and_then(|cluster| Ok((postgres::pooler(&cluster)?, cluster)));
+    match services {
+        // Dropped in this order: the pooler first.
+        Ok((pooler, cluster)) => on_a_server(&cluster, Some(&pooler), BEHIND_A_POOLER),
+        Err(reason) => Outcome::Skipped(reason),
+    }
+}
+
+fn on_a_server(cluster: &postgres::Service, pooler: Option<&postgres::Service>, which: &str) -> Outcome {
+    if !tools::nextest() {
+        return Outcome::Skipped("cargo-nextest is not installed; it picks the tests".to_owned());
+    }
+    let mut cargo = run::in_memory(run::cargo());
+    cargo.args([
+        "nextest",
+        "run",
+        "--locked",
+        "--workspace",
+        "--profile",
+        "full",
+        "--status-level",
+        "slow",
+        "-E",
+        which,
+    ]);
+    cargo.env("VAULT_TEST_POSTGRES", cluster.url());
+    if let Some(pooler) = pooler {
+        cargo.env("VAULT_TEST_POOLER", pooler.url());
+    }
+    counted(cargo, nextest_counts)
+}
 
 fn doc_tests() -> Outcome {
     let mut cargo = run::cargo();

@@ -70,6 +70,23 @@ fn find_chromium() -> Option<PathBuf> {
     ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(on_path)
 }
 
+/// The directory of PostgreSQL's programs, the newest there are; installed where this user may do that.
+pub fn postgres() -> Result<PathBuf, String> {
+    if let Some(found) = find_postgres() {
+        return Ok(found);
+    }
+    apt_install("postgresql")?;
+    find_postgres().ok_or_else(|| "postgresql was installed but has no initdb".to_owned())
+}
+
+fn find_postgres() -> Option<PathBuf> {
+    // Debian keeps them off the path, by version.
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let numbered = versions.filter_map(|entry| Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path())));
+    let newest = numbered.max().map(|(_, path)| path.join("bin")).filter(|bin| bin.join("initdb").is_file());
+    newest.or_else(|| on_path("initdb")?.parent().map(Path::to_owned))
+}
+
 fn on_path(program: &str) -> Option<PathBuf> {
     let paths = std::env::var_os("PATH")?;
     std::env::split_paths(&paths).map(|folder| folder.join(program)).find(|path| path.is_file())

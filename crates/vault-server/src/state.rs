@@ -1,12 +1,14 @@
 //! What a running node shares: configuration, clock, metrics, database, and what is built on them.
 
 use core::time::Duration;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use vault_api::code::Code;
 use vault_core::keys::keyring::Passphrase;
 use vault_core::time::Clock;
+use zeroize::Zeroizing;
 
 use crate::app::callers::Callers;
 use crate::app::collections::Policies;
@@ -21,6 +23,16 @@ use crate::custody::{KeyService, private_file};
 use crate::metrics::Metrics;
 use crate::objects::Objects;
 use crate::store::Store;
+
+/// The longest password of a database.
+const MOST: usize = 1024;
+
+/// A password's file is as private as a passphrase's.
+fn database_password(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    let bytes = private_file::read(path, MOST).map_err(|e| Failure::new(Code::Unavailable).because(e))?;
+    let text = core::str::from_utf8(&bytes).map_err(|e| Failure::new(Code::Internal).because(e))?;
+    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
 
 /// A node. Handlers hold it in an [`Arc`].
 pub struct Vault {
@@ -69,7 +81,8 @@ impl Vault {
     /// The same over objects that are open already.
     pub async fn over(objects: Objects, config: Config, clock: Arc<dyn Clock>) -> Result<Arc<Self>, Failure> {
         let metrics = Arc::new(Metrics::new());
-        let store = Store::open(&config.database_url(), Arc::clone(&metrics)).await?;
+        let password = config.database.password_file.as_deref().map(database_password).transpose()?;
+        let store = Store::open(&config.database_source(password), Arc::clone(&metrics)).await?;
         let keys = Arc::new(KeyService::new(
             Arc::new(KeyringFile::at(&config.keyring_path())),
             store.clone(),

@@ -67,7 +67,8 @@ fn passphrase() -> Arc<Passphrase> {
 async fn node(dir: &tempfile::TempDir, clock: &Arc<HeldClock>, objects: Option<&Objects>) -> Arc<Vault> {
     // An act that waits for a log which a test has blocked gives up soon.
     let limits = "[limits]\nlog_seconds = 2\n";
-    let text = format!("data_dir = {:?}\nlog_name = \"test.example/log\"\n{limits}", dir.path());
+    let database = crate::store::testing::configuration(&dir.path().join("vault.db")).await;
+    let text = format!("data_dir = {:?}\nlog_name = \"test.example/log\"\n{limits}{database}", dir.path());
     let config = Config::from_text(&text, std::iter::empty()).unwrap();
     let opened = match objects {
         Some(objects) => Vault::over(objects.clone(), config, clock.clone()).await,

@@ -3,6 +3,7 @@
 //! `listen` becomes `FEEDBACK_VAULT_LISTEN`, `custody.keyring` becomes `FEEDBACK_VAULT_CUSTODY_KEYRING`. An
 //! unknown key, in the file or the environment, is an error that names it.
 
+mod database;
 mod environment;
 mod objects;
 
@@ -11,6 +12,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use vault_core::keys::keyring::Setting;
+use zeroize::Zeroizing;
+
+use crate::store::{Pooler, Source};
 
 pub use objects::{Addressing, Bucket, Objects};
 
@@ -91,11 +95,23 @@ const fn production() -> Setting {
 }
 
 /// The metadata database.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Database {
-    /// `sqlite:` address; by default `vault.db` in the data directory.
+    /// `sqlite:` or `postgres:` address, without a password; by default `vault.db` in the data directory.
     pub url: Option<String>,
+    /// A file that holds the password for a server, readable only by its owner.
+    pub password_file: Option<PathBuf>,
+    /// Whether a pooler may stand before the server that gives each transaction another connection.
+    pub pooler: Pooler,
+    /// Most connections of this node to a server.
+    pub connections: u32,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self { url: None, password_file: None, pooler: Pooler::default(), connections: Source::CONNECTIONS }
+    }
 }
 
 /// The root key.
@@ -263,16 +279,19 @@ impl Config {
         if self.limits.buffer_bytes < 4 << 20 {
             return Err(ConfigError::Contradiction("limits.buffer_bytes: at least 4194304, eight video segments"));
         }
-        Ok(())
+        self.database.check()
     }
 
-    /// The database's address.
+    /// The database, with the password that `database.password_file` holds.
     #[must_use]
-    pub fn database_url(&self) -> String {
-        self.database
-            .url
-            .clone()
-            .unwrap_or_else(|| format!("sqlite://{}?mode=rwc", self.data_dir.join("vault.db").display()))
+    pub fn database_source(&self, password: Option<Zeroizing<String>>) -> Source {
+        let embedded = || format!("sqlite://{}?mode=rwc", self.data_dir.join("vault.db").display());
+        Source {
+            url: self.database.url.clone().unwrap_or_else(embedded),
+            password,
+            pooler: self.database.pooler,
+            connections: self.database.connections,
+        }
     }
 
     /// Where objects lie.

@@ -17,7 +17,7 @@ use super::cache::Cache;
 use super::resume::ResumeDirectory;
 use super::{Custody, CustodyError, FileError, ResumeError};
 use crate::store::keys::{self, LogKeyRow};
-use crate::store::{Store, StoreError, Tx};
+use crate::store::{Hold, Store, StoreError, Tx};
 
 /// KEK versions kept open; a deployment has tens of collections with a few versions each.
 const KEKS: usize = 512;
@@ -290,6 +290,8 @@ impl KeyService {
 
     /// Makes a KEK version, pre-active.
     pub async fn make_kek(&self, tx: &mut Tx, me: KekRef, now: Timestamp) -> Result<Arc<Kek>, KeyError> {
+        // From before the wrap: a root rotation meanwhile would not see the row, and leave it under the old epoch.
+        tx.hold(Hold::Keys).await?;
         let kek = Kek::generate();
         let wrapped = self.custody.wrap_kek(me, &kek)?;
         keys::insert_kek(tx.conn(), me, wrapped.epoch, &wrapped.bytes, now).await?;
@@ -487,6 +489,7 @@ impl KeyService {
 
     /// Moves what other epochs wrap to the current one, in the caller's transaction; answers how many keys it moved.
     pub async fn move_to_current_epoch(&self, tx: &mut Tx) -> Result<u64, KeyError> {
+        tx.hold(Hold::Keys).await?;
         let mut moved = 0;
         for epoch in self.custody.epochs()? {
             keys::put_epoch(tx.conn(), epoch.epoch, epoch.state, epoch.created_at).await?;

@@ -17,7 +17,6 @@ use zeroize::Zeroizing;
 use super::keyring_file::KeyringFile;
 use super::*;
 use crate::clock::HeldClock;
-use crate::metrics::Metrics;
 use crate::store::{Store, keys};
 
 const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
@@ -41,8 +40,7 @@ fn right() -> Arc<Passphrase> {
 impl House {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}?mode=rwc", dir.path().join("vault.db").display());
-        let store = Store::open(&url, Arc::new(Metrics::new())).await.unwrap();
+        let store = crate::store::testing::store(dir.path()).await;
         Self { dir, clock: Arc::new(HeldClock::at(NOW)), store }
     }
 

@@ -7,7 +7,7 @@ use vault_core::ids::{CollectionId, GrantId, PersonId, RecordId, RequestId};
 use vault_core::time::Timestamp;
 
 use super::row::Columns;
-use super::{Reader, StoreError, Tx};
+use super::{Conn, Reader, StoreError, Tx};
 
 const TABLE: &str = "access_requests";
 
@@ -171,7 +171,7 @@ pub async fn find_in(tx: &mut Tx, id: RequestId) -> Result<Option<RequestRow>, S
     one(tx.conn(), "q.id", id.to_string()).await
 }
 
-async fn one(conn: &mut sqlx::AnyConnection, by: &str, id: String) -> Result<Option<RequestRow>, StoreError> {
+async fn one(conn: &mut Conn, by: &str, id: String) -> Result<Option<RequestRow>, StoreError> {
     // `by` is one of the literals above.
     let row = sqlx::query(AssertSqlSafe(format!("{SELECT} WHERE {by} = $1"))).bind(id).fetch_optional(conn).await?;
     row.as_ref().map(RequestRow::read).transpose()

@@ -5,13 +5,12 @@
 
 use core::str::FromStr;
 
-use sqlx::AnyConnection;
 use vault_core::ids::{CollectionId, CollectionName};
 use vault_core::privacy::policy::CollectionPolicy;
 use vault_core::time::Timestamp;
 
-use super::StoreError;
 use super::row::Columns;
+use super::{Conn, StoreError};
 
 /// Where a collection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +90,7 @@ macro_rules! select {
 
 impl CollectionRow {
     /// Enters the collection; a name in use is a [`StoreError::Conflict`].
-    pub async fn insert(&self, conn: &mut AnyConnection) -> Result<(), StoreError> {
+    pub async fn insert(&self, conn: &mut Conn) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO collections (id, name, state, policy, policy_hash, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
         )
@@ -107,19 +106,19 @@ impl CollectionRow {
     }
 
     /// The collection, if there is one.
-    pub async fn get(conn: &mut AnyConnection, id: CollectionId) -> Result<Option<Self>, StoreError> {
+    pub async fn get(conn: &mut Conn, id: CollectionId) -> Result<Option<Self>, StoreError> {
         let row = sqlx::query(select!("WHERE id = $1")).bind(id.to_string()).fetch_optional(conn).await?;
         row.map(|row| Self::read(&Columns::of(TABLE, &row))).transpose()
     }
 
     /// The collection of that name, if there is one.
-    pub async fn by_name(conn: &mut AnyConnection, name: &CollectionName) -> Result<Option<Self>, StoreError> {
+    pub async fn by_name(conn: &mut Conn, name: &CollectionName) -> Result<Option<Self>, StoreError> {
         let row = sqlx::query(select!("WHERE name = $1")).bind(name.as_str()).fetch_optional(conn).await?;
         row.map(|row| Self::read(&Columns::of(TABLE, &row))).transpose()
     }
 
     /// At most `limit` collections behind `after`, in the order in which they were set up.
-    pub async fn page(conn: &mut AnyConnection, after: &str, limit: u32) -> Result<Vec<Self>, StoreError> {
+    pub async fn page(conn: &mut Conn, after: &str, limit: u32) -> Result<Vec<Self>, StoreError> {
         let rows = sqlx::query(select!("WHERE id > $1 ORDER BY id LIMIT $2"))
             .bind(after)
             .bind(i64::from(limit))
@@ -130,7 +129,7 @@ impl CollectionRow {
 
     /// Moves it from one state to another; `false` when it is not in `from`.
     pub async fn change_state(
-        conn: &mut AnyConnection,
+        conn: &mut Conn,
         id: CollectionId,
         from: CollectionState,
         to: CollectionState,

@@ -4,9 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
-use sqlx::{Any, Transaction};
-
-use super::StoreError;
+use super::{Conn, StoreError};
 
 /// What a commit suffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,10 +16,10 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub(super) async fn commit(self, inner: Transaction<'static, Any>) -> Result<(), StoreError> {
+    pub(super) async fn commit(self, conn: Conn) -> Result<(), StoreError> {
         match self {
-            Self::NotPersisted => inner.rollback().await?,
-            Self::Persisted => inner.commit().await?,
+            Self::NotPersisted => conn.rollback().await?,
+            Self::Persisted => conn.commit().await?,
         }
         Err(StoreError::CommitUnknown(sqlx::Error::WorkerCrashed))
     }

@@ -87,12 +87,13 @@ pub async fn stale(store: &Store, now: Timestamp, after: &str) -> Result<Batch<S
 
 /// Whether the upload's time is still over, seen inside the transaction that ends it: bytes may have come meanwhile.
 pub async fn is_stale(tx: &mut Tx, id: UploadId, now: Timestamp) -> Result<bool, StoreError> {
-    let row = sqlx::query("SELECT id FROM uploads WHERE id = $1 AND state = 'open' AND expires_at <= $2")
+    // An update that changes nothing, so that no byte comes between this look and the end either.
+    let row = sqlx::query("UPDATE uploads SET fence = fence WHERE id = $1 AND state = 'open' AND expires_at <= $2")
         .bind(id.to_string())
         .bind(now.as_millis())
-        .fetch_optional(tx.conn())
+        .execute(tx.conn())
         .await?;
-    Ok(row.is_some())
+    Ok(row.rows_affected() == 1)
 }
 
 /// Turns intents that nobody can fulfil any more into garbage, a batch of them; answers how many.
@@ -102,7 +103,7 @@ pub async fn is_stale(tx: &mut Tx, id: UploadId, now: Timestamp) -> Result<bool,
 pub async fn bury_intents(store: &Store, now: Timestamp, patience: core::time::Duration) -> Result<u64, StoreError> {
     let mut tx = store.begin("bury_intents").await?;
     let rows = sqlx::query(
-        "SELECT name, deadline FROM intents WHERE NOT EXISTS (
+        "SELECT name FROM intents WHERE NOT EXISTS (
            SELECT 1 FROM uploads WHERE uploads.id = intents.upload_id AND uploads.state = 'open'
              AND uploads.fence = intents.fence)
          ORDER BY name LIMIT $1",
@@ -111,16 +112,21 @@ pub async fn bury_intents(store: &Store, now: Timestamp, patience: core::time::D
     .fetch_all(tx.conn())
     .await?;
     for row in &rows {
-        let c = Columns::of("intents", row);
+        let name = Columns::of("intents", row).text("name")?;
+        // The deadline as it is when the intent goes: whoever writes under it may have put it off since the look above.
+        let gone = sqlx::query("DELETE FROM intents WHERE name = $1 RETURNING deadline")
+            .bind(name.clone())
+            .fetch_optional(tx.conn())
+            .await?;
+        let Some(gone) = gone else { continue };
         // A deadline that cannot be read holds up nothing: the patience behind it is as long as any PUT.
-        let (name, deadline) = (c.text("name")?, c.time("deadline").unwrap_or(now));
+        let deadline = Columns::of("intents", &gone).time("deadline").unwrap_or(now);
         let verify_after = deadline.max(now).plus(patience);
         sqlx::query("INSERT INTO garbage (name, verify_after) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING")
-            .bind(name.clone())
+            .bind(name)
             .bind(verify_after.as_millis())
             .execute(tx.conn())
             .await?;
-        sqlx::query("DELETE FROM intents WHERE name = $1").bind(name).execute(tx.conn()).await?;
     }
     tx.commit().await?;
     Ok(rows.len() as u64)

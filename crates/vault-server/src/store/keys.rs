@@ -1,15 +1,14 @@
 //! Rows of keys: KEK versions, their children, root epochs, log keys, rotations. Wraps go in and out as bytes; what is
 //! in them is custody's.
 
-use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use vault_core::ids::{CollectionId, RecordId, ResumeKeyId};
 use vault_core::keys::lifecycle::{KeyState, KeyVersion};
 use vault_core::keys::wrap::{ChildKind, KekRef};
 use vault_core::time::Timestamp;
 
-use super::StoreError;
 use super::row::{Columns, bigint};
+use super::{Conn, StoreError};
 
 /// A KEK version as stored.
 #[derive(Clone, Debug)]
@@ -64,7 +63,7 @@ impl KekRow {
 
 /// Enters a fresh version, pre-active and unused.
 pub async fn insert_kek(
-    conn: &mut AnyConnection,
+    conn: &mut Conn,
     kek: KekRef,
     root_epoch: u32,
     wrap: &[u8],
@@ -86,7 +85,7 @@ pub async fn insert_kek(
 
 /// Moves a version on from the state it is known to be in; false when it is not in that state any more.
 pub async fn step_kek(
-    conn: &mut AnyConnection,
+    conn: &mut Conn,
     kek: KekRef,
     from: KeyState,
     to: KeyState,
@@ -112,32 +111,38 @@ pub async fn step_kek(
     Ok(done.rows_affected() == 1)
 }
 
+/// How often the active version is looked for. A statement that waited for a rotation's row finds the old version
+/// retired and does not see the new one, which was not active when it began; the next statement does.
+const TRIES: usize = 3;
+
 /// Counts `uses` wraps of the active version and answers which it is, with its wrap. `None`: no version is active, or
 /// the active one has reached `ceiling`. In the caller's transaction this is also the guard against the version being
 /// retired meanwhile.
 pub async fn count_uses(
-    conn: &mut AnyConnection,
+    conn: &mut Conn,
     collection: CollectionId,
     uses: u64,
     ceiling: u64,
 ) -> Result<Option<(u32, Vec<u8>)>, StoreError> {
     let text = "UPDATE keks SET wraps = wraps + $1 WHERE collection_id = $2 AND state = 'active' AND wraps + $1 <= $3
                 RETURNING version, wrap";
-    let row = sqlx::query(text)
-        .bind(bigint(uses)?)
-        .bind(collection.to_string())
-        .bind(bigint(ceiling)?)
-        .fetch_optional(conn)
-        .await?;
-    row.map(|row| {
-        let columns = Columns::of("keks", &row);
-        Ok((columns.version("version")?, columns.bytes("wrap")?))
-    })
-    .transpose()
+    for _ in 0..TRIES {
+        let row = sqlx::query(text)
+            .bind(bigint(uses)?)
+            .bind(collection.to_string())
+            .bind(bigint(ceiling)?)
+            .fetch_optional(&mut *conn)
+            .await?;
+        if let Some(row) = row {
+            let columns = Columns::of("keks", &row);
+            return Ok(Some((columns.version("version")?, columns.bytes("wrap")?)));
+        }
+    }
+    Ok(None)
 }
 
 /// The state of the version that is active, if one is: to tell a used-up key from a missing one.
-pub async fn active(conn: &mut AnyConnection, collection: CollectionId) -> Result<Option<u32>, StoreError> {
+pub async fn active(conn: &mut Conn, collection: CollectionId) -> Result<Option<u32>, StoreError> {
     let row = sqlx::query("SELECT version FROM keks WHERE collection_id = $1 AND state = 'active'")
         .bind(collection.to_string())
         .fetch_optional(conn)
@@ -146,7 +151,7 @@ pub async fn active(conn: &mut AnyConnection, collection: CollectionId) -> Resul
 }
 
 /// One version.
-pub async fn kek(conn: &mut AnyConnection, kek: KekRef) -> Result<Option<KekRow>, StoreError> {
+pub async fn kek(conn: &mut Conn, kek: KekRef) -> Result<Option<KekRow>, StoreError> {
     let text = "SELECT version, root_epoch, wrap, state, wraps, created_at, activated_at, deactivated_at
                 FROM keks WHERE collection_id = $1 AND version = $2";
     let row =
@@ -155,7 +160,7 @@ pub async fn kek(conn: &mut AnyConnection, kek: KekRef) -> Result<Option<KekRow>
 }
 
 /// All versions of a collection, oldest first.
-pub async fn keks(conn: &mut AnyConnection, collection: CollectionId) -> Result<Vec<KekRow>, StoreError> {
+pub async fn keks(conn: &mut Conn, collection: CollectionId) -> Result<Vec<KekRow>, StoreError> {
     let text = "SELECT version, root_epoch, wrap, state, wraps, created_at, activated_at, deactivated_at
                 FROM keks WHERE collection_id = $1 ORDER BY version";
     let rows = sqlx::query(text).bind(collection.to_string()).fetch_all(conn).await?;
@@ -163,7 +168,7 @@ pub async fn keks(conn: &mut AnyConnection, collection: CollectionId) -> Result<
 }
 
 /// Every version of every collection that `epoch` wraps.
-pub async fn keks_under(conn: &mut AnyConnection, epoch: u32) -> Result<Vec<(KekRef, Vec<u8>)>, StoreError> {
+pub async fn keks_under(conn: &mut Conn, epoch: u32) -> Result<Vec<(KekRef, Vec<u8>)>, StoreError> {
     let text = "SELECT collection_id, version, wrap FROM keks WHERE root_epoch = $1 AND state <> 'destroyed'";
     let rows = sqlx::query(text).bind(i64::from(epoch)).fetch_all(conn).await?;
     rows.iter()
@@ -176,7 +181,7 @@ pub async fn keks_under(conn: &mut AnyConnection, epoch: u32) -> Result<Vec<(Kek
 }
 
 /// Replaces a version's wrap when it moves to another root epoch.
-pub async fn move_kek(conn: &mut AnyConnection, kek: KekRef, epoch: u32, wrap: &[u8]) -> Result<(), StoreError> {
+pub async fn move_kek(conn: &mut Conn, kek: KekRef, epoch: u32, wrap: &[u8]) -> Result<(), StoreError> {
     sqlx::query("UPDATE keks SET wrap = $1, root_epoch = $2 WHERE collection_id = $3 AND version = $4")
         .bind(wrap.to_vec())
         .bind(i64::from(epoch))
@@ -188,7 +193,7 @@ pub async fn move_kek(conn: &mut AnyConnection, kek: KekRef, epoch: u32, wrap: &
 }
 
 /// How many record keys each version wraps now.
-pub async fn records_held(conn: &mut AnyConnection, collection: CollectionId) -> Result<Vec<(u32, u64)>, StoreError> {
+pub async fn records_held(conn: &mut Conn, collection: CollectionId) -> Result<Vec<(u32, u64)>, StoreError> {
     let text = "SELECT kek_version, COUNT(*) AS held FROM records
                 WHERE collection_id = $1 AND wrap IS NOT NULL GROUP BY kek_version";
     let rows = sqlx::query(text).bind(collection.to_string()).fetch_all(conn).await?;
@@ -202,7 +207,7 @@ pub async fn records_held(conn: &mut AnyConnection, collection: CollectionId) ->
 
 /// The wrap of one of the collection's own keys, and the KEK version that made it.
 pub async fn child(
-    conn: &mut AnyConnection,
+    conn: &mut Conn,
     collection: CollectionId,
     kind: ChildKind,
 ) -> Result<Option<(u32, Vec<u8>)>, StoreError> {
@@ -219,7 +224,7 @@ pub async fn child(
 }
 
 /// Enters one of the collection's own keys, or replaces its wrap.
-pub async fn put_child(conn: &mut AnyConnection, kek: KekRef, kind: ChildKind, wrap: &[u8]) -> Result<(), StoreError> {
+pub async fn put_child(conn: &mut Conn, kek: KekRef, kind: ChildKind, wrap: &[u8]) -> Result<(), StoreError> {
     let text = "INSERT INTO kek_children (collection_id, kind, kek_version, wrap) VALUES ($1, $2, $3, $4)
                 ON CONFLICT (collection_id, kind) DO UPDATE SET kek_version = excluded.kek_version, wrap = excluded.wrap";
     sqlx::query(text)
@@ -234,7 +239,7 @@ pub async fn put_child(conn: &mut AnyConnection, kek: KekRef, kind: ChildKind, w
 
 /// The record wraps of a version after `cursor`, in order of their ids.
 pub async fn record_wraps(
-    conn: &mut AnyConnection,
+    conn: &mut Conn,
     kek: KekRef,
     cursor: &str,
     limit: u32,
@@ -258,7 +263,7 @@ pub async fn record_wraps(
 
 /// Replaces a record's wrap; false when the record was erased or moved meanwhile.
 pub async fn move_record(
-    conn: &mut AnyConnection,
+    conn: &mut Conn,
     record: RecordId,
     from: KekRef,
     to: u32,
@@ -312,7 +317,7 @@ impl RotationRow {
 }
 
 /// The rotation under way in a collection, or the last one.
-pub async fn rotation(conn: &mut AnyConnection, collection: CollectionId) -> Result<Option<RotationRow>, StoreError> {
+pub async fn rotation(conn: &mut Conn, collection: CollectionId) -> Result<Option<RotationRow>, StoreError> {
     let text = "SELECT collection_id, from_version, to_version, cursor, done, started_at, finished_at FROM rotations
                 WHERE collection_id = $1";
     let row = sqlx::query(text).bind(collection.to_string()).fetch_optional(conn).await?;
@@ -320,7 +325,7 @@ pub async fn rotation(conn: &mut AnyConnection, collection: CollectionId) -> Res
 }
 
 /// Every rotation that has not ended.
-pub async fn rotations_running(conn: &mut AnyConnection) -> Result<Vec<RotationRow>, StoreError> {
+pub async fn rotations_running(conn: &mut Conn) -> Result<Vec<RotationRow>, StoreError> {
     let text = "SELECT collection_id, from_version, to_version, cursor, done, started_at, finished_at FROM rotations
                 WHERE finished_at IS NULL ORDER BY started_at";
     let rows = sqlx::query(text).fetch_all(conn).await?;
@@ -328,7 +333,7 @@ pub async fn rotations_running(conn: &mut AnyConnection) -> Result<Vec<RotationR
 }
 
 /// Writes a rotation down, in place of the collection's last one.
-pub async fn put_rotation(conn: &mut AnyConnection, row: &RotationRow) -> Result<(), StoreError> {
+pub async fn put_rotation(conn: &mut Conn, row: &RotationRow) -> Result<(), StoreError> {
     let text = "INSERT INTO rotations (collection_id, from_version, to_version, cursor, done, started_at, finished_at)
                 VALUES ($1, $2, $3, $4, $5, $6, $7)
                 ON CONFLICT (collection_id) DO UPDATE SET from_version = excluded.from_version,
@@ -347,13 +352,24 @@ pub async fn put_rotation(conn: &mut AnyConnection, row: &RotationRow) -> Result
     Ok(())
 }
 
+/// Writes down how far a rotation has come, or that it is done; false when it is over already, or another has begun:
+/// several nodes may go on with the same one.
+pub async fn advance_rotation(conn: &mut Conn, row: &RotationRow) -> Result<bool, StoreError> {
+    let text = "UPDATE rotations SET cursor = $1, done = $2, finished_at = $3
+                WHERE collection_id = $4 AND to_version = $5 AND finished_at IS NULL";
+    let done = sqlx::query(text)
+        .bind(row.cursor.clone())
+        .bind(bigint(row.done)?)
+        .bind(row.finished_at.map(Timestamp::as_millis))
+        .bind(row.collection.to_string())
+        .bind(i64::from(row.to))
+        .execute(conn)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// Enters a root epoch, or its new state.
-pub async fn put_epoch(
-    conn: &mut AnyConnection,
-    epoch: u32,
-    state: KeyState,
-    created_at: Timestamp,
-) -> Result<(), StoreError> {
+pub async fn put_epoch(conn: &mut Conn, epoch: u32, state: KeyState, created_at: Timestamp) -> Result<(), StoreError> {
     let text = "INSERT INTO root_epochs (epoch, state, created_at) VALUES ($1, $2, $3)
                 ON CONFLICT (epoch) DO UPDATE SET state = excluded.state";
     sqlx::query(text).bind(i64::from(epoch)).bind(state.as_str()).bind(created_at.as_millis()).execute(conn).await?;
@@ -361,7 +377,7 @@ pub async fn put_epoch(
 }
 
 /// How many wraps each root epoch holds: KEK versions and log keys.
-pub async fn held_by_epochs(conn: &mut AnyConnection) -> Result<Vec<(u32, u64)>, StoreError> {
+pub async fn held_by_epochs(conn: &mut Conn) -> Result<Vec<(u32, u64)>, StoreError> {
     let text = "SELECT root_epoch, COUNT(*) AS held FROM
                 (SELECT root_epoch FROM keks WHERE state <> 'destroyed' UNION ALL SELECT root_epoch FROM log_keys) AS w
                 GROUP BY root_epoch";
@@ -388,7 +404,7 @@ pub struct LogKeyRow {
 }
 
 /// The log key called `name`.
-pub async fn log_key(conn: &mut AnyConnection, name: &str) -> Result<Option<LogKeyRow>, StoreError> {
+pub async fn log_key(conn: &mut Conn, name: &str) -> Result<Option<LogKeyRow>, StoreError> {
     let row = sqlx::query("SELECT name, root_epoch, wrap, public_key FROM log_keys WHERE name = $1")
         .bind(name.to_owned())
         .fetch_optional(conn)
@@ -407,7 +423,7 @@ fn read_log_key(row: &AnyRow) -> Result<LogKeyRow, StoreError> {
 }
 
 /// Enters a log key.
-pub async fn insert_log_key(conn: &mut AnyConnection, key: &LogKeyRow, now: Timestamp) -> Result<(), StoreError> {
+pub async fn insert_log_key(conn: &mut Conn, key: &LogKeyRow, now: Timestamp) -> Result<(), StoreError> {
     let text = "INSERT INTO log_keys (name, root_epoch, wrap, public_key, state, created_at)
                 VALUES ($1, $2, $3, $4, 'active', $5)";
     sqlx::query(text)
@@ -422,7 +438,7 @@ pub async fn insert_log_key(conn: &mut AnyConnection, key: &LogKeyRow, now: Time
 }
 
 /// Every log key under `epoch`.
-pub async fn log_keys_under(conn: &mut AnyConnection, epoch: u32) -> Result<Vec<LogKeyRow>, StoreError> {
+pub async fn log_keys_under(conn: &mut Conn, epoch: u32) -> Result<Vec<LogKeyRow>, StoreError> {
     let rows = sqlx::query("SELECT name, root_epoch, wrap, public_key FROM log_keys WHERE root_epoch = $1")
         .bind(i64::from(epoch))
         .fetch_all(conn)
@@ -431,7 +447,7 @@ pub async fn log_keys_under(conn: &mut AnyConnection, epoch: u32) -> Result<Vec<
 }
 
 /// Replaces a log key's wrap when it moves to another root epoch.
-pub async fn move_log_key(conn: &mut AnyConnection, name: &str, epoch: u32, wrap: &[u8]) -> Result<(), StoreError> {
+pub async fn move_log_key(conn: &mut Conn, name: &str, epoch: u32, wrap: &[u8]) -> Result<(), StoreError> {
     sqlx::query("UPDATE log_keys SET wrap = $1, root_epoch = $2 WHERE name = $3")
         .bind(wrap.to_vec())
         .bind(i64::from(epoch))
@@ -442,7 +458,7 @@ pub async fn move_log_key(conn: &mut AnyConnection, name: &str, epoch: u32, wrap
 }
 
 /// How many uploads under way still hang on a resume key.
-pub async fn uploads_under(conn: &mut AnyConnection, resume_key: ResumeKeyId) -> Result<u64, StoreError> {
+pub async fn uploads_under(conn: &mut Conn, resume_key: ResumeKeyId) -> Result<u64, StoreError> {
     let row = sqlx::query("SELECT COUNT(*) AS held FROM uploads WHERE resume_key = $1 AND wrap IS NOT NULL")
         .bind(resume_key.to_string())
         .fetch_one(conn)
@@ -451,13 +467,13 @@ pub async fn uploads_under(conn: &mut AnyConnection, resume_key: ResumeKeyId) ->
 }
 
 /// What the vault knows of itself under `name`.
-pub async fn meta(conn: &mut AnyConnection, name: &str) -> Result<Option<String>, StoreError> {
+pub async fn meta(conn: &mut Conn, name: &str) -> Result<Option<String>, StoreError> {
     let row = sqlx::query("SELECT value FROM meta WHERE name = $1").bind(name.to_owned()).fetch_optional(conn).await?;
     row.map(|row| Columns::of("meta", &row).text("value")).transpose()
 }
 
 /// Enters what the vault knows of itself; never changed afterwards.
-pub async fn insert_meta(conn: &mut AnyConnection, name: &str, value: &str) -> Result<(), StoreError> {
+pub async fn insert_meta(conn: &mut Conn, name: &str, value: &str) -> Result<(), StoreError> {
     sqlx::query("INSERT INTO meta (name, value) VALUES ($1, $2)")
         .bind(name.to_owned())
         .bind(value.to_owned())

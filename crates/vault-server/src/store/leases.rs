@@ -51,27 +51,24 @@ impl Lease {
 
     /// Whether this lease is still the latest, seen inside the transaction that relies on it.
     pub async fn check(&self, tx: &mut Tx) -> Result<bool, StoreError> {
-        let row =
-            sqlx::query("SELECT fence FROM leases WHERE name = $1").bind(self.name).fetch_optional(tx.conn()).await?;
-        match row {
-            Some(row) => Ok(row.try_get::<i64, _>(0)? == self.fence),
-            None => Ok(false),
-        }
+        // An update that changes nothing: until this transaction ends nobody takes the lease.
+        let held = sqlx::query("UPDATE leases SET fence = fence WHERE name = $1 AND fence = $2")
+            .bind(self.name)
+            .bind(self.fence)
+            .execute(tx.conn())
+            .await?;
+        Ok(held.rows_affected() == 1)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::metrics::Metrics;
 
     #[tokio::test]
     async fn a_second_holder_waits_and_the_first_is_fenced_out() {
         let dir = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}?mode=rwc", dir.path().join("vault.db").display());
-        let store = Store::open(&url, Arc::new(Metrics::new())).await.unwrap();
+        let store = crate::store::testing::store(dir.path()).await;
         let t0 = Timestamp::from_millis(1_000_000);
         let ten = Duration::from_secs(10);
         let a = Lease::take(&store, "collector", "a", t0, ten).await.unwrap().unwrap();

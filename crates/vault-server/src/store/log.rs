@@ -3,14 +3,14 @@
 //! Rows here are hints that can be edited by whoever holds the database. What rests on them is checked against
 //! signed checkpoints and commitments by `app::ledger`.
 
-use sqlx::{Any, AnyConnection, QueryBuilder, Row as _};
+use sqlx::{AssertSqlSafe, Row as _};
 use vault_core::audit::merkle::Edge;
 use vault_core::audit::slot::{Commitment, KeptUnder, SealedOpening, SlotName};
 use vault_core::ids::{CollectionId, RecordId};
 use vault_core::keys::hierarchy::OutboxKey;
 
 use super::row::{Columns, bigint};
-use super::{StoreError, Tx};
+use super::{Conn, StoreError, Tx, values};
 
 /// Rows in one statement. Few shapes, so that the engine's statement cache holds them.
 const CHUNK: usize = 32;
@@ -69,7 +69,7 @@ impl StoredOpening {
 }
 
 /// The head; none before the log was begun.
-pub async fn head(conn: &mut AnyConnection) -> Result<Option<Head>, StoreError> {
+pub async fn head(conn: &mut Conn) -> Result<Option<Head>, StoreError> {
     let row = sqlx::query("SELECT size, edge, fence FROM log_head WHERE id = 1").fetch_optional(conn).await?;
     let Some(row) = row else { return Ok(None) };
     let columns = Columns::of("log_head", &row);
@@ -78,6 +78,13 @@ pub async fn head(conn: &mut AnyConnection) -> Result<Option<Head>, StoreError> 
         return Err(columns.damaged("size"));
     }
     Ok(Some(Head { edge, fence: columns.number("fence")? }))
+}
+
+/// The head, once no transaction is under way that moved it: of a commit that did not answer this says what became,
+/// since its transaction held the head's row from before its entries were written.
+pub async fn settled_head(tx: &mut Tx) -> Result<Option<Head>, StoreError> {
+    sqlx::query("UPDATE log_head SET fence = fence WHERE id = 1").execute(tx.conn()).await?;
+    head(tx.conn()).await
 }
 
 /// Begins a log: an empty head.
@@ -109,22 +116,25 @@ pub async fn insert(tx: &mut Tx, first: u64, new: &[&NewEntry]) -> Result<(), St
     let first = bigint(first)?;
     let numbered: Vec<(i64, &NewEntry)> = (first..).zip(new.iter().copied()).collect();
     for chunk in numbered.chunks(CHUNK) {
-        let mut query = QueryBuilder::<Any>::new("INSERT INTO log_entries (idx, entry, reference) ");
-        query.push_values(chunk, |mut row, (idx, new)| {
-            row.push_bind(*idx).push_bind(new.entry.clone()).push_bind(new.reference.clone());
-        });
-        query.build().execute(tx.conn()).await?;
+        let rows = values::rows(chunk.len(), 3);
+        let text = format!("INSERT INTO log_entries (idx, entry, reference) VALUES {rows}");
+        let mut query = sqlx::query(AssertSqlSafe(text));
+        for (idx, new) in chunk {
+            query = query.bind(*idx).bind(new.entry.clone()).bind(new.reference.clone());
+        }
+        query.execute(tx.conn()).await?;
     }
     let openings: Vec<(i64, &SealedOpening)> =
         numbered.iter().flat_map(|(idx, new)| new.sealed.iter().map(|o| (*idx, o))).collect();
     for chunk in openings.chunks(CHUNK) {
-        let mut query = QueryBuilder::<Any>::new("INSERT INTO log_openings (idx, slot, under, owner, sealed) ");
-        query.push_values(chunk, |mut row, (idx, opening)| {
+        let rows = values::rows(chunk.len(), 5);
+        let text = format!("INSERT INTO log_openings (idx, slot, under, owner, sealed) VALUES {rows}");
+        let mut query = sqlx::query(AssertSqlSafe(text));
+        for (idx, opening) in chunk {
             let (under, owner) = under_text(opening.under);
-            row.push_bind(*idx).push_bind(opening.slot.as_str()).push_bind(under).push_bind(owner);
-            row.push_bind(opening.sealed.clone());
-        });
-        query.build().execute(tx.conn()).await?;
+            query = query.bind(*idx).bind(opening.slot.as_str()).bind(under).bind(owner).bind(opening.sealed.clone());
+        }
+        query.execute(tx.conn()).await?;
     }
     Ok(())
 }
@@ -152,14 +162,14 @@ pub async fn queue(tx: &mut Tx, key: &OutboxKey, id: &str, new: &NewEntry) -> Re
 }
 
 /// Whether anything is in the outbox.
-pub async fn any_waiting(conn: &mut AnyConnection) -> Result<bool, StoreError> {
+pub async fn any_waiting(conn: &mut Conn) -> Result<bool, StoreError> {
     Ok(sqlx::query("SELECT 1 FROM log_outbox LIMIT 1").fetch_optional(conn).await?.is_some())
 }
 
 /// The oldest entries of the outbox. A row that cannot be read as one is shown as an empty one, which is no entry: the
 /// others do not wait for it. [`StoreError::Corrupt`]: there is a row of which not even the columns can be read; see
 /// [`remove_unreadable`].
-pub async fn waiting(conn: &mut AnyConnection, key: &OutboxKey, limit: usize) -> Result<Vec<Waiting>, StoreError> {
+pub async fn waiting(conn: &mut Conn, key: &OutboxKey, limit: usize) -> Result<Vec<Waiting>, StoreError> {
     let rows = sqlx::query("SELECT id, entry, openings, reference, mac FROM log_outbox ORDER BY id LIMIT $1")
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .fetch_all(conn)
@@ -221,19 +231,18 @@ fn unreadable(e: sqlx::Error) -> StoreError {
 /// Takes entries out of the outbox.
 pub async fn unqueue(tx: &mut Tx, ids: &[&str]) -> Result<(), StoreError> {
     for chunk in ids.chunks(CHUNK) {
-        let mut query = QueryBuilder::<Any>::new("DELETE FROM log_outbox WHERE id IN (");
-        let mut list = query.separated(", ");
+        let mut query =
+            sqlx::query(AssertSqlSafe(format!("DELETE FROM log_outbox WHERE id IN {}", values::list(chunk.len()))));
         for id in chunk {
-            list.push_bind((*id).to_owned());
+            query = query.bind((*id).to_owned());
         }
-        query.push(")");
-        query.build().execute(tx.conn()).await?;
+        query.execute(tx.conn()).await?;
     }
     Ok(())
 }
 
 /// Entries `first..end`, in order; fewer when rows are missing.
-pub async fn entries(conn: &mut AnyConnection, first: u64, end: u64) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+pub async fn entries(conn: &mut Conn, first: u64, end: u64) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
     let rows = sqlx::query("SELECT idx, entry FROM log_entries WHERE idx >= $1 AND idx < $2 ORDER BY idx")
         .bind(bigint(first)?)
         .bind(bigint(end)?)
@@ -243,7 +252,7 @@ pub async fn entries(conn: &mut AnyConnection, first: u64, end: u64) -> Result<V
 }
 
 /// Entries under a reference, newest first.
-pub async fn by_reference(conn: &mut AnyConnection, reference: &str) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+pub async fn by_reference(conn: &mut Conn, reference: &str) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
     let rows = sqlx::query("SELECT idx, entry FROM log_entries WHERE reference = $1 ORDER BY idx DESC LIMIT 8")
         .bind(reference)
         .fetch_all(conn)
@@ -258,7 +267,7 @@ fn numbered(row: &sqlx::any::AnyRow) -> Result<(u64, Vec<u8>), StoreError> {
 
 /// The openings of entries `first..end`, erased ones too. A row that cannot be read is left out: its slot shows as
 /// missing, and the others are not lost with it.
-pub async fn openings(conn: &mut AnyConnection, first: u64, end: u64) -> Result<Vec<StoredOpening>, StoreError> {
+pub async fn openings(conn: &mut Conn, first: u64, end: u64) -> Result<Vec<StoredOpening>, StoreError> {
     let rows = sqlx::query(
         "SELECT idx, slot, under, owner, sealed FROM log_openings WHERE idx >= $1 AND idx < $2 ORDER BY idx, slot",
     )
@@ -286,10 +295,7 @@ fn opening(row: &sqlx::any::AnyRow) -> Option<StoredOpening> {
 }
 
 /// Which openings a record's erasure takes with it: the pairs its entry lists.
-pub async fn openings_of_record(
-    conn: &mut AnyConnection,
-    record: RecordId,
-) -> Result<Vec<(u64, SlotName)>, StoreError> {
+pub async fn openings_of_record(conn: &mut Conn, record: RecordId) -> Result<Vec<(u64, SlotName)>, StoreError> {
     let rows = sqlx::query("SELECT idx, slot FROM log_openings WHERE owner = $1 AND under = 'record' AND sealed IS NOT NULL ORDER BY idx, slot")
         .bind(record.to_string())
         .fetch_all(conn)

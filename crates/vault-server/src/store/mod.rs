@@ -16,10 +16,12 @@
 
 pub mod access;
 pub mod collections;
+mod conn;
 mod engine;
 #[cfg(test)]
 pub mod faults;
 pub mod garbage;
+mod hold;
 pub mod keys;
 pub mod leases;
 pub mod log;
@@ -29,16 +31,22 @@ pub mod restrictions;
 pub mod row;
 mod schema;
 pub mod sessions;
+#[cfg(test)]
+pub mod testing;
 pub mod uploads;
+mod values;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 use std::time::Instant;
 
-use sqlx::{Any, AnyConnection, AnyPool, Row as _, Transaction, pool::PoolConnection};
+use sqlx::{AnyPool, Row as _};
+use zeroize::Zeroizing;
 
+pub use conn::Conn;
 pub use engine::Engine;
+pub use hold::Hold;
 
 use crate::metrics::Metrics;
 
@@ -89,6 +97,8 @@ impl From<sqlx::Error> for StoreError {
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::BeginFailed
             | sqlx::Error::Tls(_) => Self::Unavailable(e),
             sqlx::Error::Database(d) if engine::is_passing(d.as_ref()) => Self::Unavailable(e),
             _ => Self::Query(e),
@@ -96,10 +106,46 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
+/// Whether something may stand before a database server that gives each transaction another server connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pooler {
+    /// There may be one: nothing outlives a transaction.
+    #[default]
+    Possible,
+    /// There is none: statements stay prepared on their connections, and reading needs no transaction.
+    None,
+}
+
+/// Which database, and how it is reached.
+#[derive(Clone)]
+pub struct Source {
+    /// `sqlite:` or `postgres:`, without a password.
+    pub url: String,
+    /// The password.
+    pub password: Option<Zeroizing<String>>,
+    /// What stands before it.
+    pub pooler: Pooler,
+    /// Most connections of this node, to a server.
+    pub connections: u32,
+}
+
+impl Source {
+    /// Connections of a node unless told otherwise.
+    pub const CONNECTIONS: u32 = 16;
+
+    /// The database at `url`, with what is usual.
+    #[must_use]
+    pub fn at(url: &str) -> Self {
+        Self { url: url.to_owned(), password: None, pooler: Pooler::default(), connections: Self::CONNECTIONS }
+    }
+}
+
 /// The database, shared by everything on this node.
 #[derive(Clone)]
 pub struct Store {
     engine: Engine,
+    pooler: Pooler,
     /// SQLite has one writer: a pool of one queues them here instead of in busy retries.
     writers: AnyPool,
     readers: AnyPool,
@@ -113,10 +159,11 @@ pub struct Store {
 
 impl Store {
     /// Connects, makes the schema in an empty database, and refuses one of another version.
-    pub async fn open(url: &str, metrics: Arc<Metrics>) -> Result<Self, StoreError> {
-        let (engine, writers, readers) = engine::connect(url).await?;
+    pub async fn open(source: &Source, metrics: Arc<Metrics>) -> Result<Self, StoreError> {
+        let (engine, writers, readers) = engine::connect(source).await?;
         let store = Self {
             engine,
+            pooler: source.pooler,
             writers,
             readers,
             metrics,
@@ -135,12 +182,14 @@ impl Store {
     }
 
     /// Begins a writing transaction. On SQLite it holds the write lock from here on: keep it short,
-    /// and do no other I/O inside.
+    /// and do no other I/O inside. On PostgreSQL others write meanwhile: what was read may be untrue by the time it is
+    /// relied on, unless a row was locked by an UPDATE first (`docs/decisions/0007-writers-beside-each-other.md`).
     pub async fn begin(&self, name: &'static str) -> Result<Tx, StoreError> {
         let started = Instant::now();
-        let inner = self.writers.begin_with(self.engine.begin_statement()).await?;
+        let settings = self.engine.settings(self.pooler);
+        let conn = Conn::within(&self.writers, settings, self.engine.begin_statement()).await;
         Ok(Tx {
-            inner,
+            conn: conn.map_err(unreachable)?,
             name,
             started,
             metrics: Arc::clone(&self.metrics),
@@ -151,7 +200,12 @@ impl Store {
 
     /// A connection for reading: sees what is committed, one statement at a time.
     pub async fn read(&self) -> Result<Reader, StoreError> {
-        Ok(Reader(self.readers.acquire().await?))
+        let settings = self.engine.settings(self.pooler);
+        let conn = match self.engine.read_statement(self.pooler) {
+            Some(statement) => Conn::within(&self.readers, settings, statement).await,
+            None => Conn::free(&self.readers, settings).await,
+        };
+        Ok(Reader(conn.map_err(unreachable)?))
     }
 
     /// Makes what was deleted unreadable in the database's own files, as far as the engine can:
@@ -210,12 +264,18 @@ impl Store {
     }
 }
 
+/// No connection to begin on, whatever the reason: a wrong password today may be a changed one that this node is told of
+/// in a minute.
+fn unreachable(e: sqlx::Error) -> StoreError {
+    StoreError::Unavailable(e)
+}
+
 /// A reading connection.
-pub struct Reader(PoolConnection<Any>);
+pub struct Reader(Conn);
 
 impl Reader {
     /// The connection to run a query on.
-    pub fn conn(&mut self) -> &mut AnyConnection {
+    pub fn conn(&mut self) -> &mut Conn {
         &mut self.0
     }
 }
@@ -223,7 +283,7 @@ impl Reader {
 /// A writing transaction; rolled back when dropped without [`Tx::commit`].
 #[must_use = "a transaction that is not committed is rolled back"]
 pub struct Tx {
-    inner: Transaction<'static, Any>,
+    conn: Conn,
     name: &'static str,
     started: Instant,
     metrics: Arc<Metrics>,
@@ -233,21 +293,27 @@ pub struct Tx {
 
 impl Tx {
     /// The connection to run a query on.
-    pub fn conn(&mut self) -> &mut AnyConnection {
-        &mut self.inner
+    pub fn conn(&mut self) -> &mut Conn {
+        &mut self.conn
     }
 
     /// Commits. After this returns `Ok`, what was written survives the loss of power.
+    ///
+    /// A transaction in which a statement failed is rolled back and says so, whatever was made of the failure.
     pub async fn commit(self) -> Result<(), StoreError> {
         #[cfg(test)]
         let fault = self.faults.next(self.name);
-        let Self { inner, name, started, metrics, .. } = self;
+        let Self { conn, name, started, metrics, .. } = self;
+        if conn.has_failed() {
+            metrics.transaction(name, started.elapsed(), false);
+            return Err(StoreError::Query(sqlx::Error::Protocol("commit after a statement that failed".to_owned())));
+        }
         #[cfg(test)]
         if let Some(fault) = fault {
-            return fault.commit(inner).await;
+            return fault.commit(conn).await;
         }
-        let outcome = inner.commit().await.map_err(|e| match StoreError::from(e) {
-            StoreError::Unavailable(e) => StoreError::CommitUnknown(e),
+        let outcome = conn.commit().await.map_err(|e| match StoreError::from(e) {
+            StoreError::Unavailable(e) if !engine::is_rolled_back(&e) => StoreError::CommitUnknown(e),
             other => other,
         });
         metrics.transaction(name, started.elapsed(), outcome.is_ok());
@@ -257,9 +323,9 @@ impl Tx {
 
     /// Rolls back at once instead of when dropped.
     pub async fn rollback(self) -> Result<(), StoreError> {
-        let Self { inner, name, started, metrics, .. } = self;
+        let Self { conn, name, started, metrics, .. } = self;
         metrics.transaction(name, started.elapsed(), false);
-        Ok(inner.rollback().await?)
+        Ok(conn.rollback().await?)
     }
 }
 

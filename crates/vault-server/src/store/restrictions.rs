@@ -1,17 +1,17 @@
 //! Acts that take something away, numbered by the restriction counter (`docs/format.md` §9).
 //!
-//! The counter's row is updated first in the transaction, so numbers are dense and become visible in their order: a
-//! node that has seen number n has seen all before it.
+//! Whoever takes a number holds the counter's row until the commit, so numbers are dense and become visible in their
+//! order on any engine: a node that has seen number n has seen all before it. It is the last lock a transaction takes.
 
 use core::fmt;
 use core::str::FromStr;
 
-use sqlx::{AnyConnection, Row as _};
+use sqlx::Row as _;
 use vault_core::ids::{BindingId, CollectionId, GrantId, PersonId, RecordId, SessionId, TokenId};
 use vault_core::time::Timestamp;
 
 use super::row::Columns;
-use super::{Reader, StoreError, Tx};
+use super::{Conn, Reader, StoreError, Tx};
 
 /// Most rows read at once.
 const PAGE: i64 = 1000;
@@ -247,7 +247,9 @@ pub async fn add(tx: &mut Tx, restriction: Restriction, at: Timestamp) -> Result
     let missing = StoreError::Corrupt { table: "counters", what: "no counter of restrictions" };
     let counter: i64 = raised.ok_or(missing)?.try_get(0)?;
     let numbered = Numbered { counter, restriction, at };
-    insert(tx, numbered, false).await?;
+    const TEXT: &str = "INSERT INTO restrictions (counter, act, kind, target, at, until, journalled)
+                        VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    insert(tx, TEXT, numbered, false).await?;
     Ok(numbered)
 }
 
@@ -257,23 +259,24 @@ pub async fn restore(tx: &mut Tx, numbered: Numbered) -> Result<(), StoreError> 
         .bind(numbered.counter)
         .execute(tx.conn())
         .await?;
-    insert(tx, numbered, true).await
+    // Nodes that start together enter the same.
+    const TEXT: &str = "INSERT INTO restrictions (counter, act, kind, target, at, until, journalled)
+                        VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (counter) DO NOTHING";
+    insert(tx, TEXT, numbered, true).await
 }
 
-async fn insert(tx: &mut Tx, numbered: Numbered, journalled: bool) -> Result<(), StoreError> {
+async fn insert(tx: &mut Tx, text: &'static str, numbered: Numbered, journalled: bool) -> Result<(), StoreError> {
     let Numbered { counter, restriction, at } = numbered;
-    sqlx::query(
-        "INSERT INTO restrictions (counter, act, kind, target, at, until, journalled) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-    )
-    .bind(counter)
-    .bind(restriction.act.name())
-    .bind(restriction.kind.name())
-    .bind(restriction.target.to_string())
-    .bind(at.as_millis())
-    .bind(restriction.until.map(Timestamp::as_millis))
-    .bind(i64::from(journalled))
-    .execute(tx.conn())
-    .await?;
+    sqlx::query(text)
+        .bind(counter)
+        .bind(restriction.act.name())
+        .bind(restriction.kind.name())
+        .bind(restriction.target.to_string())
+        .bind(at.as_millis())
+        .bind(restriction.until.map(Timestamp::as_millis))
+        .bind(i64::from(journalled))
+        .execute(tx.conn())
+        .await?;
     Ok(())
 }
 
@@ -294,7 +297,7 @@ pub async fn unjournalled(reader: &mut Reader, counter: i64) -> Result<Vec<Numbe
     page(reader.conn(), text, counter).await
 }
 
-async fn page(conn: &mut AnyConnection, text: &'static str, counter: i64) -> Result<Vec<Numbered>, StoreError> {
+async fn page(conn: &mut Conn, text: &'static str, counter: i64) -> Result<Vec<Numbered>, StoreError> {
     let rows = sqlx::query(text).bind(counter).bind(PAGE).fetch_all(conn).await?;
     rows.iter()
         .map(|row| {

@@ -2,15 +2,23 @@
 
 use sqlx::{AssertSqlSafe, Row};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, engine};
 
 /// The version of the schema this program was built for.
 const VERSION: i64 = 1;
 
 pub(super) async fn ensure(store: &Store) -> Result<(), StoreError> {
-    match version(store).await? {
-        Some(found) if found == VERSION.to_string() => Ok(()),
-        Some(found) => Err(StoreError::Schema {
+    let found = match version(store).await? {
+        Some(found) => found,
+        None => match create(store).await {
+            Ok(()) => return Ok(()),
+            // Another node may have made it meanwhile; if none has, what went wrong here is what is told.
+            Err(e) => version(store).await?.ok_or(e)?,
+        },
+    };
+    match found {
+        found if found == VERSION.to_string() => Ok(()),
+        found => Err(StoreError::Schema {
             advice: if found.parse::<i64>().is_ok_and(|v| v > VERSION) {
                 "it was made by a newer program; start that one"
             } else {
@@ -19,7 +27,6 @@ pub(super) async fn ensure(store: &Store) -> Result<(), StoreError> {
             found,
             needed: VERSION,
         }),
-        None => create(store).await,
     }
 }
 
@@ -30,7 +37,7 @@ async fn version(store: &Store) -> Result<Option<String>, StoreError> {
         Ok(Some(row)) => Ok(Some(row.try_get(0)?)),
         Ok(None) => Ok(Some("none".to_owned())),
         // No table: an empty database. Any other trouble shows again, and is told, in `create`.
-        Err(sqlx::Error::Database(_)) => Ok(None),
+        Err(sqlx::Error::Database(e)) if engine::is_no_table(e.as_ref()) => Ok(None),
         Err(e) => Err(e.into()),
     }
 }
@@ -63,10 +70,11 @@ mod tests {
 
     use super::*;
     use crate::metrics::Metrics;
+    use crate::store::Engine;
 
     async fn open(dir: &std::path::Path) -> Result<Store, StoreError> {
-        let url = format!("sqlite://{}?mode=rwc", dir.join("vault.db").display());
-        Store::open(&url, Arc::new(Metrics::new())).await
+        let source = crate::store::testing::source(&dir.join("vault.db")).await;
+        Store::open(&source, Arc::new(Metrics::new())).await
     }
 
     #[tokio::test]
@@ -75,12 +83,33 @@ mod tests {
         let store = open(dir.path()).await.unwrap();
         store.close().await;
         let store = open(dir.path()).await.unwrap();
-        let mut conn = store.read().await.unwrap();
-        let row = sqlx::query("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table'")
-            .fetch_one(conn.conn())
-            .await
-            .unwrap();
-        assert!(row.get::<i64, _>(0) >= 20);
+        assert_eq!(store.number("SELECT COUNT(*) FROM meta WHERE name = 'schema_version'").await, 1);
+        assert_eq!(store.number("SELECT COUNT(*) FROM log_openings").await, 0);
+    }
+
+    #[test]
+    fn both_engines_have_the_same_schema() {
+        let (embedded, server) = (Engine::Sqlite.schema(), Engine::Postgres.schema());
+        assert_eq!(embedded.len(), server.len());
+        for (embedded, server) in embedded.iter().zip(server) {
+            // Text is compared byte by byte, whatever the database's own order is.
+            let translated: Vec<String> = statements(embedded)
+                .iter()
+                .map(|s| s.replace(" BLOB", " BYTEA").replace(" TEXT", " TEXT COLLATE \"C\""))
+                .collect();
+            assert_eq!(translated, statements(server));
+        }
+    }
+
+    #[tokio::test]
+    async fn nodes_that_start_together_on_an_empty_database_make_one_schema() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = crate::store::testing::source(&dir.path().join("vault.db")).await;
+        let one = || Store::open(&source, Arc::new(Metrics::new()));
+        let (a, b, c) = tokio::join!(one(), one(), one());
+        for store in [a.unwrap(), b.unwrap(), c.unwrap()] {
+            assert_eq!(store.number("SELECT COUNT(*) FROM meta WHERE name = 'schema_version'").await, 1);
+        }
     }
 
     #[tokio::test]

@@ -105,7 +105,7 @@ async fn move_batch(
     }
     rotation.done += moved;
     rotation.cursor = batch.last().map(|(id, _)| id.to_string()).unwrap_or_default();
-    keys::put_rotation(tx.conn(), rotation).await?;
+    keys::advance_rotation(tx.conn(), rotation).await?;
     tx.commit().await?;
     Ok((moved, refused))
 }
@@ -120,7 +120,10 @@ async fn finish(vault: &Vault, mut rotation: RotationRow, damaged: u64) -> Resul
         .data("damaged", count(damaged));
     rotation.finished_at = Some(now);
     let mut tx = vault.store.begin("finish_rotation").await?;
-    keys::put_rotation(tx.conn(), &rotation).await?;
+    if !keys::advance_rotation(tx.conn(), &rotation).await? {
+        // Another node came to its end first, and has told of it.
+        return Ok(tx.rollback().await?);
+    }
     let ticket = vault.ledger()?.enqueue(&mut tx, pen.prepare(draft)?, None).await?;
     tx.commit().await?;
     vault.ledger()?.settle_later(ticket);

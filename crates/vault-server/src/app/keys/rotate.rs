@@ -21,7 +21,7 @@ use crate::app::error::Failure;
 use crate::app::people::text;
 use crate::state::Vault;
 use crate::store::keys::{self, RotationRow};
-use crate::store::{StoreError, Tx};
+use crate::store::{Hold, StoreError, Tx};
 
 /// Gives the collection a fresh active KEK version at once; record keys follow in the background.
 pub async fn rotate(
@@ -37,6 +37,7 @@ pub async fn rotate(
     let pen = StaffPen::of(vault, Some(collection.id)).await?;
 
     let mut tx = vault.store.begin("rotate_kek").await?;
+    tx.hold(Hold::Keys).await?;
     if keys::rotation(tx.conn(), collection.id).await?.is_some_and(|r| r.finished_at.is_none()) {
         return Err(Code::RotationRunning.into());
     }

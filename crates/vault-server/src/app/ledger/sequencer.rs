@@ -301,9 +301,13 @@ impl Sequencer {
         }
     }
 
+    /// The head as it is when nothing is under way: a connection that broke may have left a commit behind it that is
+    /// still to happen.
     async fn read_head(&self) -> Result<Option<Head>, StoreError> {
-        let mut reader = self.shared.store.read().await?;
-        log::head(reader.conn()).await
+        let mut tx = self.shared.store.begin("settle_head").await?;
+        let head = log::settled_head(&mut tx).await?;
+        tx.rollback().await?;
+        Ok(head)
     }
 
     /// Another node has appended: follows it through the database, and stops if the database does not extend what this

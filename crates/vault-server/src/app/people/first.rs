@@ -21,7 +21,7 @@ use crate::app::error::Failure;
 use crate::app::ledger::{Ledger, Ticket};
 use crate::app::reference;
 use crate::state::Vault;
-use crate::store::Tx;
+use crate::store::{Hold, Tx};
 
 /// A person or machine of the beginning.
 #[derive(Clone, Debug)]
@@ -50,6 +50,7 @@ pub async fn enter_first(vault: &Vault, people: &[First], tokens: &[TokenText]) 
     let pen = StaffPen::of(vault, None).await?;
     let ledger = vault.ledger()?;
     let mut tx = vault.store.begin("enter_first_people").await?;
+    tx.hold(Hold::People).await?;
     if !PersonRow::page(tx.conn(), "", 1).await?.is_empty() {
         return Err(Failure::new(Code::Conflict).detail("the vault has people already"));
     }

@@ -14,6 +14,7 @@ use crate::app::error::Failure;
 use crate::app::reference;
 use crate::app::restrict::Restriction;
 use crate::state::Vault;
+use crate::store::Hold;
 use crate::store::people::{BindingRow, TokenRow};
 
 /// Enters a person or machine. They can do nothing yet.
@@ -59,6 +60,7 @@ pub async fn disable(vault: &Vault, caller: &Caller, id: PersonId, reason: &str)
 
     let ledger = vault.ledger()?;
     let mut tx = vault.store.begin("disable_person").await?;
+    tx.hold(Hold::People).await?;
     let person = PersonRow::get(tx.conn(), id).await?.ok_or(Code::NotFound)?;
     administrators.remain_without(&mut tx, |row| row.person == id).await?;
     if !PersonRow::disable(tx.conn(), id, now).await? {

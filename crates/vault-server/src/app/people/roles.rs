@@ -22,7 +22,7 @@ use crate::app::error::Failure;
 use crate::app::reference;
 use crate::app::restrict::Restriction;
 use crate::state::Vault;
-use crate::store::Tx;
+use crate::store::{Hold, Tx};
 
 /// How long a proposal waits for the second administrator.
 const WAITS: Duration = Duration::from_hours(14 * 24);
@@ -91,6 +91,7 @@ pub async fn propose(vault: &Vault, caller: &Caller, proposal: Proposal) -> Resu
     };
 
     let mut tx = vault.store.begin("propose_role").await?;
+    tx.hold(Hold::People).await?;
     let held = held_beside(&mut tx, &row).await?;
     compatible(row.role, &held)?;
     row.insert(tx.conn()).await?;
@@ -136,6 +137,7 @@ pub async fn confirm(vault: &Vault, caller: &Caller, id: BindingId) -> Result<Bi
     let pen = StaffPen::of(vault, terms.collection).await?;
 
     let mut tx = vault.store.begin("confirm_role").await?;
+    tx.hold(Hold::People).await?;
     let held = held_beside(&mut tx, &row).await?;
     let authorised = match decision::decide_role(caller.held(), terms, &held) {
         Ok(authorised) => authorised,
@@ -188,6 +190,7 @@ pub async fn revoke(vault: &Vault, caller: &Caller, id: BindingId) -> Result<boo
 
     let ledger = vault.ledger()?;
     let mut tx = vault.store.begin("revoke_role").await?;
+    tx.hold(Hold::People).await?;
     administrators.remain_without(&mut tx, |other| other.id == id).await?;
     if !BindingRow::revoke(tx.conn(), id, now).await? {
         return Err(Failure::new(Code::Conflict).detail("revoked already"));

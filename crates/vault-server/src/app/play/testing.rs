@@ -169,8 +169,7 @@ impl TestGate {
     /// A fresh one, polled once; keep polling with [`Self::poll_for_ever`] in tests that take longer.
     pub async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}?mode=rwc", dir.path().join("vault.db").display());
-        let store = Store::open(&url, Arc::new(Metrics::new())).await.unwrap();
+        let store = crate::store::testing::store(dir.path()).await;
         let restrictions = Restrictions::new(store.clone(), Objects::memory());
         restrictions.load().await.unwrap();
         let clock = Arc::new(HeldClock::at(NOW));

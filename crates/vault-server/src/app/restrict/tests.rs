@@ -13,8 +13,8 @@ use crate::metrics::Metrics;
 const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 
 async fn store(dir: &Path, name: &str) -> Store {
-    let url = format!("sqlite://{}?mode=rwc", dir.join(name).display());
-    Store::open(&url, Arc::new(Metrics::new())).await.unwrap()
+    let source = crate::store::testing::source(&dir.join(name)).await;
+    Store::open(&source, Arc::new(Metrics::new())).await.unwrap()
 }
 
 async fn node(store: &Store, objects: &Objects) -> Restrictions {

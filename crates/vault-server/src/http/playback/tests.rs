@@ -278,8 +278,8 @@ async fn p6_a_grant_called_revoked_by_hand_opens_nothing_and_is_revoked_all_the_
 #[tokio::test]
 async fn p6_damage_of_a_record_or_a_policy_does_not_keep_a_grant_in_force() {
     for damage in [
-        "UPDATE records SET wrap = x'00'",
-        "UPDATE collections SET policy_hash = created_at",
+        "UPDATE records SET wrap = notice_sha256",
+        "UPDATE collections SET policy_hash = (SELECT hash FROM tokens LIMIT 1)",
         "UPDATE collections SET policy = '{}'",
         "UPDATE access_requests SET scope = '', rights = '', limits = ''",
     ] {

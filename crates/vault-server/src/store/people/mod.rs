@@ -13,10 +13,6 @@ pub use persons::PersonRow;
 pub use tokens::TokenRow;
 pub use views::{BindingFilter, BindingView, TokenView};
 
-use sqlx::AnyConnection;
+use super::{Conn, StoreError};
 
-use super::StoreError;
-
-/// A connection of a reader or a transaction: these queries serve both.
-type Conn = AnyConnection;
 type Result<T> = core::result::Result<T, StoreError>;

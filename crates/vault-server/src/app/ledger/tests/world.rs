@@ -242,8 +242,8 @@ async fn start(
     wait: core::time::Duration,
 ) -> (Store, Ledger) {
     let metrics = Arc::new(Metrics::new());
-    let url = format!("sqlite://{}?mode=rwc", folder.path().join("vault.db").display());
-    let store = Store::open(&url, Arc::clone(&metrics)).await.unwrap();
+    let source = crate::store::testing::source(&folder.path().join("vault.db")).await;
+    let store = Store::open(&source, Arc::clone(&metrics)).await.unwrap();
     let objects = Objects::over(Arc::clone(objects) as Arc<dyn ObjectStore>);
     let ledger = Ledger::new(store.clone(), objects, Arc::clone(clock) as Arc<dyn Clock>, metrics, wait);
     (store, ledger)

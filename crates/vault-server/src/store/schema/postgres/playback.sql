@@ -1,0 +1,34 @@
+-- Playback sessions; closed by the requester, by expiry, or by the reaper. A row alone plays nothing: the log entry
+-- under the reference `session:<id>` is what counts, and it names record, object, person and grant. `instance` is
+-- the process that opened it; `shared` is 1 once another one served it, so that nobody knows all that was served.
+CREATE TABLE sessions (
+  id             TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+  request_id     TEXT COLLATE "C" NOT NULL REFERENCES access_requests (id),
+  grant_id       TEXT COLLATE "C" NOT NULL REFERENCES grants (id),
+  binding_id     TEXT COLLATE "C" NOT NULL,
+  collection_id  TEXT COLLATE "C" NOT NULL,
+  record_id      TEXT COLLATE "C" NOT NULL,
+  object_id      TEXT COLLATE "C" NOT NULL,
+  person_id      TEXT COLLATE "C" NOT NULL,
+  representation TEXT COLLATE "C" NOT NULL,
+  instance       TEXT COLLATE "C" NOT NULL,
+  shared         BIGINT NOT NULL,
+  created_at     BIGINT NOT NULL,
+  expires_at     BIGINT NOT NULL,
+  closed_at      BIGINT
+);
+CREATE INDEX sessions_open ON sessions (closed_at, expires_at);
+CREATE INDEX sessions_grant ON sessions (grant_id, created_at);
+
+-- Acts that take something away (`impose`) or give it back (`lift`), in the order of the restriction counter; what is
+-- in force is their sum. Ids only. `until`: nothing can come of the target any more, so the row may go.
+CREATE TABLE restrictions (
+  counter    BIGINT NOT NULL PRIMARY KEY,
+  act        TEXT COLLATE "C" NOT NULL,
+  kind       TEXT COLLATE "C" NOT NULL,
+  target     TEXT COLLATE "C" NOT NULL,
+  at         BIGINT NOT NULL,
+  until      BIGINT,
+  journalled BIGINT NOT NULL
+);
+CREATE INDEX restrictions_journalled ON restrictions (journalled, counter);

@@ -1,0 +1,62 @@
+-- Records. `state`: available, restricted, erased. `wrap` is the record key under KEK `kek_version`; deleting it erases the record.
+-- Everything about the data subject is sealed under the record's field key.
+CREATE TABLE records (
+  id            TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+  collection_id TEXT COLLATE "C" NOT NULL REFERENCES collections (id),
+  state         TEXT COLLATE "C" NOT NULL,
+  kek_version   BIGINT NOT NULL,
+  wrap          BYTEA,
+  pseudonym     BYTEA,
+  details       BYTEA,
+  consent       BYTEA,
+  purposes      TEXT COLLATE "C" NOT NULL,
+  consent_expires_at BIGINT,
+  notice_sha256 BYTEA NOT NULL,
+  media         TEXT COLLATE "C" NOT NULL,
+  content_type  TEXT COLLATE "C" NOT NULL,
+  size          BIGINT NOT NULL,
+  received_at   BIGINT NOT NULL,
+  retain_until  BIGINT
+);
+CREATE INDEX records_page ON records (collection_id, id);
+CREATE INDEX records_version ON records (collection_id, kek_version, id);
+
+-- Encrypted blobs of a record. `kind`: original.
+CREATE TABLE objects (
+  id           TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+  record_id    TEXT COLLATE "C" NOT NULL REFERENCES records (id),
+  kind         TEXT COLLATE "C" NOT NULL,
+  content_type TEXT COLLATE "C" NOT NULL,
+  header       BYTEA NOT NULL,
+  segment_length BIGINT NOT NULL,
+  plaintext_length BIGINT NOT NULL,
+  created_at   BIGINT NOT NULL
+);
+CREATE INDEX objects_record ON objects (record_id);
+
+-- Immutable parts of an object's ciphertext (docs/format.md §3). `tags`: the 16-byte tags of the segments that end in
+-- the part, in order; `first_segment` the index of the first of them.
+CREATE TABLE parts (
+  object_id     TEXT COLLATE "C" NOT NULL,
+  start         BIGINT NOT NULL,
+  length        BIGINT NOT NULL,
+  name          TEXT COLLATE "C" NOT NULL UNIQUE,
+  first_segment BIGINT NOT NULL,
+  tags          BYTEA NOT NULL,
+  PRIMARY KEY (object_id, start)
+);
+
+-- Names written to the object store before the PUT, forgotten when the part is registered.
+CREATE TABLE intents (
+  name      TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+  upload_id TEXT COLLATE "C" NOT NULL,
+  fence     BIGINT NOT NULL,
+  deadline  BIGINT NOT NULL
+);
+CREATE INDEX intents_upload ON intents (upload_id);
+
+-- Names to delete; kept until their absence is verified after `verify_after`.
+CREATE TABLE garbage (
+  name         TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+  verify_after BIGINT NOT NULL
+);

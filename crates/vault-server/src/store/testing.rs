@@ -1,0 +1,59 @@
+//! For tests: a database of one's own, on the engine that the run is for.
+//!
+//! Without further ado that is SQLite. `VAULT_TEST_POSTGRES` holds the address of a throw-away cluster's superuser
+//! (`cargo xtask test` starts one): then the very same tests run there, each on a database that is called after the file
+//! that SQLite would have had.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+use super::{Source, Store};
+use crate::metrics::Metrics;
+
+/// The variable that says which engine, and the one that names a pooler before it.
+const VARIABLE: &str = "VAULT_TEST_POSTGRES";
+const POOLER: &str = "VAULT_TEST_POOLER";
+
+#[allow(clippy::disallowed_methods)] // How `cargo xtask test` says what a whole run is for.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Where a test's database is, made where it is missing.
+pub async fn source(file: &Path) -> Source {
+    match variable(VARIABLE) {
+        Some(cluster) => Source::at(&database(&cluster, file).await),
+        None => Source::at(&format!("sqlite://{}?mode=rwc", file.display())),
+    }
+}
+
+/// The address as a line of configuration; none for the embedded database.
+pub async fn configuration(file: &Path) -> String {
+    match variable(VARIABLE) {
+        Some(_) => format!("[database]\nurl = {:?}\nconnections = 6\n", source(file).await.url),
+        None => String::new(),
+    }
+}
+
+/// A store in `dir`.
+pub async fn store(dir: &Path) -> Store {
+    let source = Source { connections: 6, ..source(&dir.join("vault.db")).await };
+    Store::open(&source, Arc::new(Metrics::new())).await.unwrap()
+}
+
+async fn database(cluster: &str, file: &Path) -> String {
+    let name = format!("vault_{}", hex::encode(&Sha256::digest(file.display().to_string())[..12]));
+    let mut conn = PgConnection::connect(cluster).await.unwrap();
+    let known = sqlx::query("SELECT 1 FROM pg_database WHERE datname = $1").bind(&name);
+    if known.fetch_optional(&mut conn).await.unwrap().is_none() {
+        // The name is ours: letters and digits.
+        sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut conn).await.unwrap();
+    }
+    conn.close().await.unwrap();
+    let before = variable(POOLER).unwrap_or_else(|| cluster.to_owned());
+    let (address, _) = before.rsplit_once('/').unwrap();
+    format!("{address}/{name}")
+}
