@@ -10,6 +10,7 @@ pub mod http;
 pub mod jobs;
 pub mod metrics;
 pub mod objects;
+pub mod process;
 pub mod run;
 pub mod state;
 pub mod store;

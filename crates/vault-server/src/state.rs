@@ -146,7 +146,7 @@ impl Vault {
         self.ledger.open(signer, Arc::new(openings)).await?;
         let held = self.hold_to_log().await;
         if held.is_err() {
-            self.ledger.close();
+            self.ledger.close().await;
         }
         held
     }
@@ -168,7 +168,11 @@ impl Vault {
 
     /// The audit log, while the vault is open.
     pub fn ledger(&self) -> Result<&Ledger, Failure> {
-        if self.ledger.is_open() { Ok(&self.ledger) } else { Err(Code::Sealed.into()) }
+        match (self.ledger.is_open(), self.ledger.has_stopped()) {
+            (true, _) => Ok(&self.ledger),
+            (false, true) => Err(Code::LogUnavailable.into()),
+            (false, false) => Err(Code::Sealed.into()),
+        }
     }
 
     /// What has to stand before this node serves, by name.
@@ -185,7 +189,7 @@ impl Vault {
     /// Ends what is open, in order; called once every request is answered.
     pub async fn close(&self) {
         self.closing.cancel();
-        self.ledger.close();
+        self.ledger.close().await;
         self.store.close().await;
     }
 }

@@ -1,5 +1,5 @@
 //! The offline verifier: given the public key and any checkpoint seen before, it finds edits, reordering, truncation and
-//! forks, and checks every opening it is shown (promise 9; `docs/audit-log.md` §7).
+//! forks, and checks every opening it is shown (promise 9; `docs/audit-log.md` §8).
 //!
 //! It trusts nothing of its [`Source`], and holds one bundle of entries at a time.
 

@@ -5,14 +5,11 @@ use std::sync::Arc;
 
 use vault_core::audit::entry::{Entry, EntryKind};
 use vault_core::audit::evidence::Recorded;
-use vault_core::audit::merkle::{self, Hash};
 use vault_core::audit::proof::TlogProof;
 use vault_core::audit::slot::{KeptUnder, Opening, SealedOpening, SlotName};
-use vault_core::audit::tile::TileNodes;
 use vault_core::ids::{CollectionId, RecordId};
 use vault_core::keys::hierarchy::{FieldKey, StaffAuditKey};
 
-use super::publish::Published;
 use super::{Ledger, LedgerError, OpeningKeySource, Running};
 use crate::store::log::{self, StoredOpening};
 
@@ -66,6 +63,18 @@ pub struct Page {
     pub size: u64,
 }
 
+/// What was found under a reference.
+enum Found<E> {
+    /// The newest entry, proven.
+    Proven(Recorded<E>),
+    /// One proven, and a newer one that is not published as far as this node knows.
+    Older(Recorded<E>),
+    /// One or more that are not published as far as this node knows.
+    Unpublished,
+    /// None.
+    Nothing,
+}
+
 /// Between two looks for an entry that is on its way.
 const POLL: core::time::Duration = core::time::Duration::from_millis(10);
 
@@ -76,15 +85,34 @@ impl Ledger {
     /// A row that is not in the log is an error and not an absence: somebody wrote it.
     pub async fn find<E: EntryKind>(&self, reference: &str) -> Result<Option<Recorded<E>>, LedgerError> {
         let running = self.running()?;
+        let mut looked = false;
+        loop {
+            match self.find_in::<E>(&running, reference).await? {
+                Found::Proven(recorded) => return Ok(Some(recorded)),
+                // Another node may have published it a moment ago.
+                Found::Older(_) | Found::Unpublished if !looked => self.look(&running).await?,
+                Found::Older(recorded) => return Ok(Some(recorded)),
+                Found::Unpublished | Found::Nothing => return Ok(None),
+            }
+            looked = true;
+        }
+    }
+
+    async fn find_in<E: EntryKind>(&self, running: &Running, reference: &str) -> Result<Found<E>, LedgerError> {
+        let published = running.published();
         let rows = {
             let mut reader = self.0.store.read().await?;
             log::by_reference(reader.conn(), reference).await?
         };
-        let published = running.published();
+        let mut found = Found::Nothing;
         for (index, bytes) in rows {
             let entry = Entry::parse(&bytes)?;
-            // Committed and not yet published: not evidence yet.
-            if entry.kind() != E::KIND || index >= published.checkpoint.size() {
+            if entry.kind() != E::KIND {
+                continue;
+            }
+            // Committed and not published, as far as this node knows: not evidence yet.
+            if index >= published.size() {
+                found = Found::Unpublished;
                 continue;
             }
             let stored = {
@@ -101,10 +129,16 @@ impl Ledger {
                     openings.push(opening);
                 }
             }
-            let inclusion = self.inclusion(&running, &published, index).await?;
-            return Ok(Some(Recorded::prove(&bytes, index, &inclusion, &published.checkpoint, openings)?));
+            let inclusion = self.0.inclusion(running, &published, index).await?;
+            let recorded = Recorded::prove(&bytes, index, &inclusion, &published.checkpoint, openings)?;
+            // A newer one counts, once this node has looked whether it is published.
+            return Ok(if matches!(found, Found::Unpublished) {
+                Found::Older(recorded)
+            } else {
+                Found::Proven(recorded)
+            });
         }
-        Ok(None)
+        Ok(found)
     }
 
     /// Like [`Ledger::find`], but an entry that another request or node has committed to the outbox is waited for, as
@@ -129,14 +163,8 @@ impl Ledger {
         if index >= published.checkpoint.size() {
             return Ok(None);
         }
-        let inclusion = self.inclusion(&running, &published, index).await?;
+        let inclusion = self.0.inclusion(&running, &published, index).await?;
         Ok(Some(TlogProof { extra: None, index, inclusion, checkpoint: published.checkpoint.note().to_owned() }))
-    }
-
-    async fn inclusion(&self, running: &Running, published: &Published, index: u64) -> Result<Vec<Hash>, LedgerError> {
-        let size = published.checkpoint.size();
-        let tiles = self.proving_tiles(running, published, index).await?;
-        Ok(merkle::inclusion_proof(&TileNodes::new(&tiles, size), index, size)?)
     }
 
     /// Published entries from `first` on that are `wanted`, at most `limit`. Openings of those that are not `visible`

@@ -7,15 +7,21 @@
 //!
 //! | module | what it does |
 //! | --- | --- |
+//! | [`node`] | one node of several: it sequences, or follows the one that does |
+//! | [`office`] | which node sequences: a lease |
 //! | [`sequencer`] | takes what waits, commits it, learns the outcome when the database does not say |
 //! | [`publish`] | writes tiles, bundles and checkpoint, serves them, releases |
-//! | [`recover`] | at start: compares every copy of the head |
+//! | [`follow`] | leaves entries to another node, and learns that they are published |
+//! | [`recover`] | before a node sequences: compares every copy of the head |
 //! | [`evidence`] | finds entries again and proves them; openings |
 //! | [`taken`] | at start: what the log takes away for good |
 
 mod error;
 mod evidence;
+mod follow;
 mod keys;
+mod node;
+mod office;
 mod publish;
 mod recover;
 mod sequencer;
@@ -33,7 +39,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use vault_core::audit::checkpoint::{CheckpointSigner, VerifiedCheckpoint};
 use vault_core::audit::entry::{Draft, EntryKind, LogStarted, Prepared};
@@ -52,12 +59,25 @@ pub use taken::TakenAway;
 
 use crate::metrics::Metrics;
 use crate::objects::Objects;
+use crate::store::leases::Lease;
 use crate::store::log::{self, NewEntry};
 use crate::store::{Store, Tx};
+use node::Sequencing;
+use office::{Held, Office};
 use publish::Published;
+use sequencer::Committed;
 
 /// Entries that may wait in memory. Each holds a request; more means that the log stands still.
 const MAX_QUEUE: usize = 4_096;
+
+/// Between two looks at start whether another node has begun the log.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// How long closing waits for what is under way.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// How long a reader waits to learn what other nodes have published.
+const LOOK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Where the keys that open slots come from. `None`: the key is gone or not at hand, and the slot stays closed.
 #[async_trait]
@@ -80,8 +100,13 @@ struct Shared {
     metrics: Arc<Metrics>,
     wait: Duration,
     queue: Mutex<VecDeque<Item>>,
-    /// Who waits for a row of the outbox, by the row's id.
-    tickets: Mutex<HashMap<String, oneshot::Sender<Release>>>,
+    /// Who waits for an entry, by its hash: it is recognised whichever node commits it. Salts make entries differ; those
+    /// without slots may be alike, and are then released in turn.
+    waiting: Mutex<HashMap<Hash, VecDeque<oneshot::Sender<Release>>>>,
+    /// Who waits for a committed entry to be published, by its index.
+    placed: Mutex<Vec<(u64, oneshot::Sender<Release>)>>,
+    /// Who wants to know what other nodes have published by now.
+    looks: Mutex<Vec<oneshot::Sender<()>>>,
     wake: Notify,
     running: RwLock<Option<Arc<Running>>>,
     /// The last attempt to commit, or to publish, failed: told by readiness.
@@ -99,12 +124,39 @@ struct Running {
     published: RwLock<Arc<Published>>,
     full_tiles: publish::TileCache,
     stop: CancellationToken,
+    /// While this node sequences.
+    held: Mutex<Option<Held>>,
+    /// The task that is this node of the log.
+    task: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// An entry waiting in memory.
 struct Item {
     new: NewEntry,
-    done: oneshot::Sender<Release>,
+    leaf: Hash,
+}
+
+/// Somebody who waits for an entry; when they give up, nobody is told.
+struct Waiter {
+    leaf: Hash,
+    done: oneshot::Receiver<Release>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Waiter {
+    /// An entry in the outbox, if its transaction was committed, is sequenced all the same.
+    fn drop(&mut self) {
+        self.done.close();
+        let mut waiting = lock(&self.shared.waiting);
+        if let Some(those) = waiting.get_mut(&self.leaf) {
+            those.retain(|done| !done.is_closed());
+            if those.is_empty() {
+                waiting.remove(&self.leaf);
+            }
+        }
+        drop(waiting);
+        self.shared.wake.notify_one();
+    }
 }
 
 /// What whoever waits for an entry gets: all that evidence needs beside the entry itself.
@@ -117,25 +169,89 @@ struct Release {
 /// An entry in the outbox, committed with the act it tells of or not at all.
 #[must_use = "settle it, or settle_later, once the transaction is committed"]
 pub struct Ticket<E> {
-    id: String,
     entry: Vec<u8>,
     openings: Vec<Opening>,
-    done: oneshot::Receiver<Release>,
-    shared: Arc<Shared>,
+    waiter: Waiter,
     kind: PhantomData<E>,
-}
-
-impl<E> Drop for Ticket<E> {
-    /// The row, if its transaction was committed, is sequenced all the same: nobody waits for it any more.
-    fn drop(&mut self) {
-        lock(&self.shared.tickets).remove(&self.id);
-        self.shared.wake.notify_one();
-    }
 }
 
 impl<E> fmt::Debug for Ticket<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Ticket").field(&self.id).finish()
+        f.debug_tuple("Ticket").field(&self.waiter.leaf).finish()
+    }
+}
+
+impl Shared {
+    /// Waits for an entry from now on.
+    fn wait_for(self: &Arc<Self>, leaf: Hash) -> Waiter {
+        let (done, released) = oneshot::channel();
+        lock(&self.waiting).entry(leaf).or_default().push_back(done);
+        Waiter { leaf, done: released, shared: Arc::clone(self) }
+    }
+
+    /// Whoever waits for an entry, when it is committed: the one who has waited longest.
+    fn waits_for(&self, leaf: &Hash) -> Option<oneshot::Sender<Release>> {
+        let mut waiting = lock(&self.waiting);
+        let those = waiting.get_mut(leaf)?;
+        let done = those.pop_front();
+        if those.is_empty() {
+            waiting.remove(leaf);
+        }
+        done.filter(|done| !done.is_closed())
+    }
+
+    /// Entry `index` is committed: whoever waits for it waits for its publication.
+    fn place(&self, index: u64, leaf: Hash) {
+        if let Some(done) = self.waits_for(&leaf) {
+            lock(&self.placed).push((index, done));
+        }
+    }
+
+    fn somebody_waits(&self) -> bool {
+        !lock(&self.waiting).is_empty() || !lock(&self.placed).is_empty()
+    }
+
+    /// Takes what waits in memory, but for what nobody waits for any more.
+    fn take(&self, most: usize) -> Vec<Item> {
+        let mut queue = lock(&self.queue);
+        let count = queue.len().min(most);
+        let items: Vec<Item> = queue.drain(..count).collect();
+        drop(queue);
+        let waiting = lock(&self.waiting);
+        let waited_for = |item: &Item| waiting.get(&item.leaf).is_some_and(|t| t.iter().any(|d| !d.is_closed()));
+        items.into_iter().filter(waited_for).collect()
+    }
+
+    fn put_back(&self, items: Vec<Item>) {
+        let mut queue = lock(&self.queue);
+        for item in items.into_iter().rev() {
+            queue.push_front(item);
+        }
+        if !queue.is_empty() {
+            self.wake.notify_one();
+        }
+    }
+
+    /// The name of a row of the outbox. Rows are sequenced in the order of their names.
+    fn row_id(&self) -> String {
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        let random = u32::from_be_bytes(vault_core::random::array());
+        format!("{:014}-{count:012}-{random:08x}", self.clock.now().as_millis())
+    }
+}
+
+impl Running {
+    fn new(signer: &Arc<CheckpointSigner>, keys: Arc<dyn OpeningKeySource>, published: Published) -> Self {
+        Self {
+            signer: Arc::clone(signer),
+            verifier: signer.verifier().clone(),
+            keys,
+            published: RwLock::new(Arc::new(published)),
+            full_tiles: publish::TileCache::default(),
+            stop: CancellationToken::new(),
+            held: Mutex::default(),
+            task: Mutex::default(),
+        }
     }
 }
 
@@ -150,7 +266,9 @@ impl Ledger {
             metrics,
             wait,
             queue: Mutex::default(),
-            tickets: Mutex::default(),
+            waiting: Mutex::default(),
+            placed: Mutex::default(),
+            looks: Mutex::default(),
             wake: Notify::new(),
             running: RwLock::new(None),
             commit_failed: AtomicBool::new(false),
@@ -159,9 +277,10 @@ impl Ledger {
         }))
     }
 
-    /// Compares every copy of the head, repairs what can be repaired, and begins to take entries.
+    /// Begins to take entries: as the node that sequences if the lease is free, else as one that follows.
     ///
-    /// Returns once what the database has is published. A log without entries gets its first.
+    /// Whoever sequences compares every copy of the head first, repairs what can be repaired, and returns once what the
+    /// database has is published. A log without entries gets its first.
     pub async fn open(
         &self,
         signer: Arc<CheckpointSigner>,
@@ -171,32 +290,28 @@ impl Ledger {
             return Ok(());
         }
         let shared = &self.0;
-        let recovered = recover::recover(&shared.store, &shared.objects, signer.verifier()).await?;
-        let checkpoint = match recovered.published {
-            Some(checkpoint) => checkpoint,
-            None => signer.sign(recovered.head.edge.size(), recovered.head.edge.root()),
+        let mut office = Office::new(Arc::clone(shared));
+        let (running, first) = loop {
+            if let Some(lease) = office.stand().await? {
+                match self.begin(&signer, &keys, lease).await {
+                    Ok((running, first)) => break (running, Some(first)),
+                    Err((lease, e)) => {
+                        follow::give_back(shared, &lease).await;
+                        return Err(e);
+                    }
+                }
+            }
+            office.beat().await?;
+            if let Some(published) = recover::follow(&shared.store, &shared.objects, signer.verifier()).await? {
+                shared.metrics.audit_size.set(i64::try_from(published.size()).unwrap_or(i64::MAX));
+                break (Arc::new(Running::new(&signer, keys, published)), None);
+            }
+            // Another node begins the log just now.
+            tokio::time::sleep(AGAIN).await;
         };
-        if recovered.behind > 0 {
-            publish::write(&shared.objects, &recovered.full, &recovered.tiles, &checkpoint).await?;
-            tracing::info!(entries = recovered.behind, "published what the database had ahead of the published log");
-        }
-        let stop = CancellationToken::new();
-        let published = Published { checkpoint: Arc::new(checkpoint), tiles: Arc::new(recovered.tiles.clone()) };
-        let running = Arc::new(Running {
-            signer: Arc::clone(&signer),
-            verifier: signer.verifier().clone(),
-            keys,
-            published: RwLock::new(Arc::new(published)),
-            full_tiles: publish::TileCache::default(),
-            stop: stop.clone(),
-        });
-        shared.metrics.audit_size.set(i64::try_from(recovered.head.edge.size()).unwrap_or(i64::MAX));
-        let begin = recovered.head.edge.size() == 0;
-        // One commit may run ahead of the one being published; more would only make smaller groups.
-        let (commits, publications) = mpsc::channel(1);
-        let committed = sequencer::Committed { head: recovered.head, tiles: recovered.tiles };
-        tokio::spawn(publish::run(Arc::clone(shared), Arc::clone(&running), publications));
-        tokio::spawn(sequencer::run(Arc::clone(shared), signer, committed, commits, stop));
+        let begin = running.published().size() == 0;
+        let task = node::run(Arc::clone(shared), Arc::clone(&running), signer, office, first);
+        *lock(&running.task) = Some(tokio::spawn(task));
         *self.0.running.write().unwrap_or_else(PoisonError::into_inner) = Some(running);
         if begin {
             let origin = self.running()?.verifier.to_string();
@@ -209,11 +324,79 @@ impl Ledger {
         Ok(())
     }
 
-    /// Stops taking entries: what is being committed is finished, what waits stays in the outbox.
-    pub fn close(&self) {
-        if let Some(running) = self.0.running.write().unwrap_or_else(PoisonError::into_inner).take() {
-            running.stop.cancel();
+    /// Begins to sequence at start: what was published before is known from the object store alone.
+    async fn begin(
+        &self,
+        signer: &Arc<CheckpointSigner>,
+        keys: &Arc<dyn OpeningKeySource>,
+        lease: Lease,
+    ) -> Result<(Arc<Running>, Sequencing), (Lease, LedgerError)> {
+        let shared = &self.0;
+        let recovered = async {
+            let head = recover::fence(&shared.store).await?;
+            let recovered = recover::recover(&shared.store, &shared.objects, signer.verifier(), head).await?;
+            let checkpoint = match recovered.published {
+                Some(checkpoint) => checkpoint,
+                None => signer.sign(recovered.head.edge.size(), recovered.head.edge.root()),
+            };
+            if recovered.behind > 0 {
+                publish::write(&shared.objects, &recovered.full, &recovered.tiles, &checkpoint).await?;
+                let entries = recovered.behind;
+                tracing::info!(entries, "published what the database had ahead of the published log");
+            }
+            let edge = recovered.head.edge.clone();
+            let tiles = Arc::new(recovered.tiles.clone());
+            let published = Published { checkpoint: Arc::new(checkpoint), edge, tiles };
+            Ok((published, Committed { head: recovered.head, tiles: recovered.tiles }))
+        };
+        let (published, committed) = match recovered.await {
+            Ok(recovered) => recovered,
+            Err(e) => return Err((lease, e)),
+        };
+        shared.metrics.audit_size.set(i64::try_from(published.size()).unwrap_or(i64::MAX));
+        let running = Arc::new(Running::new(signer, Arc::clone(keys), published));
+        let sequencing = Sequencing::begin(shared, &running, signer, lease, committed);
+        Ok((running, sequencing))
+    }
+
+    /// Stops taking entries: what is being committed and published is finished, what waits stays in the outbox, and
+    /// another node may sequence.
+    pub async fn close(&self) {
+        let running = self.0.running.write().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(running) = running else { return };
+        running.stop.cancel();
+        let task = lock(&running.task).take();
+        if let Some(mut task) = task
+            && tokio::time::timeout(CLOSING, &mut task).await.is_err()
+        {
+            // A database or an object store that does not answer. What it was doing is as after a crash.
+            task.abort();
         }
+    }
+
+    /// Whether the log has stopped while the vault runs: its copies disagree. What was opened before leans on it, since
+    /// whoever wants to take it back must be proven to be who they are.
+    #[must_use]
+    pub fn has_stopped(&self) -> bool {
+        let running = self.0.running.read().unwrap_or_else(PoisonError::into_inner);
+        running.as_ref().is_some_and(|running| running.stop.is_cancelled())
+    }
+
+    /// Learns what other nodes have published by now, or returns soon all the same.
+    async fn look(&self, running: &Running) -> Result<(), LedgerError> {
+        let held = lock(&running.held).clone();
+        if let Some(held) = held
+            && held.stands(&self.0).await?
+        {
+            // What this node publishes it knows.
+            return Ok(());
+        }
+        let (done, looked) = oneshot::channel();
+        lock(&self.0.looks).push(done);
+        self.0.wake.notify_one();
+        // The log may stand still; then nothing new is published either.
+        let _ = tokio::time::timeout(LOOK_PATIENCE, looked).await;
+        Ok(())
     }
 
     fn running(&self) -> Result<Arc<Running>, LedgerError> {
@@ -253,16 +436,17 @@ impl Ledger {
     ) -> Result<Recorded<E>, LedgerError> {
         self.running()?;
         let (entry, sealed, openings) = prepared.into_parts();
-        let (done, released) = oneshot::channel();
+        let leaf = Hash::leaf(&entry);
+        let waiter = self.0.wait_for(leaf);
         {
             let mut queue = lock(&self.0.queue);
             if queue.len() >= MAX_QUEUE {
                 return Err(LedgerError::Timeout);
             }
-            queue.push_back(Item { new: NewEntry { entry: entry.clone(), sealed, reference }, done });
+            queue.push_back(Item { new: NewEntry { entry: entry.clone(), sealed, reference }, leaf });
         }
         self.0.wake.notify_one();
-        self.released(&entry, openings, released).await
+        self.released(&entry, openings, waiter).await
     }
 
     /// Leaves an entry in the outbox within the caller's transaction: act and entry are committed together, even while
@@ -275,29 +459,23 @@ impl Ledger {
         reference: Option<String>,
     ) -> Result<Ticket<E>, LedgerError> {
         let (entry, sealed, openings) = prepared.into_parts();
-        let count = self.0.count.fetch_add(1, Ordering::Relaxed);
-        let random = u32::from_be_bytes(vault_core::random::array());
-        let id = format!("{:014}-{count:012}-{random:08x}", self.0.clock.now().as_millis());
         let new = NewEntry { entry: entry.clone(), sealed, reference };
         // A log that stopped has its key still: what takes something away is committed all the same.
         let running = self.0.running.read().unwrap_or_else(PoisonError::into_inner).clone();
         let signer = &running.ok_or(LedgerError::Sealed)?.signer;
-        log::queue(tx, signer.outbox_key(), &id, &new).await?;
+        log::queue(tx, signer.outbox_key(), &self.0.row_id(), &new).await?;
         // Known before the commit, so that the sequencer cannot take the row before somebody waits for it.
-        let (done, released) = oneshot::channel();
-        lock(&self.0.tickets).insert(id.clone(), done);
-        let shared = Arc::clone(&self.0);
-        Ok(Ticket { id, entry, openings, done: released, shared, kind: PhantomData })
+        let waiter = self.0.wait_for(Hash::leaf(&entry));
+        Ok(Ticket { entry, openings, waiter, kind: PhantomData })
     }
 
     /// Waits until the entry of a committed ticket is in the log and published. When this fails the entry stays in the
     /// outbox and is sequenced when that is possible.
-    pub async fn settle<E: EntryKind>(&self, mut ticket: Ticket<E>) -> Result<Recorded<E>, LedgerError> {
+    pub async fn settle<E: EntryKind>(&self, ticket: Ticket<E>) -> Result<Recorded<E>, LedgerError> {
         self.running()?;
         self.0.wake.notify_one();
-        let (entry, openings) = (core::mem::take(&mut ticket.entry), core::mem::take(&mut ticket.openings));
-        let outcome = tokio::time::timeout(self.0.wait, &mut ticket.done).await;
-        prove(&entry, openings, outcome)
+        let Ticket { entry, openings, waiter, .. } = ticket;
+        self.released(&entry, openings, waiter).await
     }
 
     /// Lets a committed ticket's entry be sequenced without waiting for it.
@@ -309,9 +487,9 @@ impl Ledger {
         &self,
         entry: &[u8],
         openings: Vec<Opening>,
-        released: oneshot::Receiver<Release>,
+        mut waiter: Waiter,
     ) -> Result<Recorded<E>, LedgerError> {
-        prove(entry, openings, tokio::time::timeout(self.0.wait, released).await)
+        prove(entry, openings, tokio::time::timeout(self.0.wait, &mut waiter.done).await)
     }
 }
 

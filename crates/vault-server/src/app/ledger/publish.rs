@@ -3,19 +3,21 @@
 
 use core::sync::atomic::Ordering;
 use core::time::Duration;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use vault_core::audit::checkpoint::VerifiedCheckpoint;
-use vault_core::audit::merkle::Hash;
-use vault_core::audit::tile::{self, Kind, Tile, TileError, WIDTH};
+use vault_core::audit::merkle::{self, Edge, Hash};
+use vault_core::audit::tile::{self, Kind, Tile, TileError, TileNodes, WIDTH};
 
-use super::tiles::{EdgeTiles, Full, bytes_of, full_name};
-use super::{Ledger, LedgerError, Release, Running, Shared, lock};
-use crate::objects::{Name, ObjectError, Objects};
+use super::tiles::{EdgeTiles, Full, bytes_of, full_name, partial_bundle_name};
+use super::{Ledger, LedgerError, Release, Running, Shared, lock, recover};
+use crate::objects::{DEADLINE, Name, ObjectError, Objects};
 
 /// After a failure the first pause, doubled up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -24,49 +26,161 @@ const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// Full tiles kept in memory for proofs: 8 KiB each.
 const CACHED_TILES: usize = 256;
 
-/// A committed group on its way out.
-pub(super) struct Publication {
-    pub(super) checkpoint: Arc<VerifiedCheckpoint>,
-    pub(super) tiles: Arc<EdgeTiles>,
-    pub(super) full: Vec<Full>,
-    pub(super) releases: Vec<(oneshot::Sender<Release>, Release)>,
+/// So long after the last publication the checkpoint is read again: no PUT that was begun before can land any more.
+const LOOK_AGAIN: Duration = Duration::from_secs(DEADLINE.as_secs() + 5);
+
+/// Partial bundles that stay behind the newest: whoever has just read a checkpoint finds what it covers.
+const KEPT_PARTIALS: usize = 3;
+
+/// Somebody who waits for an entry that is committed, and the proof that they will get.
+pub(super) struct Due {
+    pub(super) index: u64,
+    pub(super) done: oneshot::Sender<Release>,
+    pub(super) inclusion: Vec<Hash>,
 }
 
-/// What readers see: a checkpoint, and the partial tiles of exactly its size.
+/// A committed group on its way out.
+pub(super) struct Publication {
+    pub(super) published: Published,
+    pub(super) full: Vec<Full>,
+    pub(super) due: Vec<Due>,
+}
+
+/// What readers see: a checkpoint, and the edge and the partial tiles of exactly its size.
+#[derive(Clone)]
 pub(super) struct Published {
     pub(super) checkpoint: Arc<VerifiedCheckpoint>,
+    pub(super) edge: Edge,
     pub(super) tiles: Arc<EdgeTiles>,
+}
+
+impl Published {
+    pub(super) fn size(&self) -> u64 {
+        self.checkpoint.size()
+    }
 }
 
 impl Running {
     pub(super) fn published(&self) -> Arc<Published> {
         Arc::clone(&self.published.read().unwrap_or_else(PoisonError::into_inner))
     }
+
+    /// What readers see from now on. They never see less than before.
+    pub(super) fn publish(&self, published: Published) {
+        let mut seen = self.published.write().unwrap_or_else(PoisonError::into_inner);
+        if published.size() >= seen.size() {
+            *seen = Arc::new(published);
+        }
+    }
 }
 
-/// Publishes in order until the sequencer ends. A failure is tried again for ever: meanwhile nobody is released, and
-/// those who wait time out.
-pub(super) async fn run(shared: Arc<Shared>, running: Arc<Running>, mut publications: mpsc::Receiver<Publication>) {
-    while let Some(publication) = publications.recv().await {
-        let Publication { checkpoint, tiles, full, releases } = publication;
-        let mut pause = FIRST_PAUSE;
-        while let Err(e) = write(&shared.objects, &full, &tiles, &checkpoint).await {
-            if running.stop.is_cancelled() {
-                // Committed and not published: the next opening publishes it.
+/// The task that publishes for as long as this node sequences.
+pub(super) struct Publisher {
+    pub(super) shared: Arc<Shared>,
+    pub(super) running: Arc<Running>,
+    /// Cancelled when another node sequences.
+    pub(super) lost: CancellationToken,
+    /// The bundle that another node, or an earlier life, began: what lies there is not known here.
+    pub(super) inherited: Option<u64>,
+}
+
+impl Publisher {
+    /// Publishes in order until the sequencer ends. A failure is tried again for as long as this node sequences: meanwhile
+    /// nobody is released, and those who wait time out.
+    pub(super) async fn run(mut self, mut publications: mpsc::Receiver<Publication>) {
+        let mut partials = VecDeque::new();
+        loop {
+            let publication = match timeout(LOOK_AGAIN, publications.recv()).await {
+                Ok(Some(publication)) => publication,
+                Ok(None) => return,
+                Err(_) => {
+                    self.look_again().await;
+                    continue;
+                }
+            };
+            if !self.write(&publication).await {
+                // Committed and not published: whoever sequences next publishes it, and those who wait learn it then.
+                publications.close();
+                self.shared.set_aside(publication.due);
+                while let Some(publication) = publications.recv().await {
+                    self.shared.set_aside(publication.due);
+                }
                 return;
             }
-            shared.publish_failed.store(true, Ordering::Relaxed);
+            self.shared.publish_failed.store(false, Ordering::Relaxed);
+            let Publication { published, full, due } = publication;
+            let checkpoint = Arc::clone(&published.checkpoint);
+            self.tidy(&mut partials, &published.tiles, &full);
+            self.running.publish(published);
+            for Due { index, done, inclusion } in due {
+                // Whoever gave up has a committed entry that released nothing.
+                let _ = done.send(Release { index, inclusion, checkpoint: Arc::clone(&checkpoint) });
+            }
+            self.shared.release_placed(&self.running).await;
+        }
+    }
+
+    /// False when it was given up.
+    async fn write(&self, publication: &Publication) -> bool {
+        let Publication { published: Published { checkpoint, tiles, .. }, full, .. } = publication;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let written = tokio::select! {
+                biased;
+                () = self.lost.cancelled() => return false,
+                written = write(&self.shared.objects, full, tiles, checkpoint) => written,
+            };
+            let Err(e) = written else { return true };
+            if self.running.stop.is_cancelled() {
+                return false;
+            }
+            self.shared.publish_failed.store(true, Ordering::Relaxed);
             tracing::warn!(error = %e, "the audit log could not be published; trying again");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(MAX_PAUSE);
         }
-        shared.publish_failed.store(false, Ordering::Relaxed);
-        let published = Arc::new(Published { checkpoint, tiles });
-        *running.published.write().unwrap_or_else(PoisonError::into_inner) = published;
-        for (done, release) in releases {
-            // Whoever gave up has a committed entry that released nothing.
-            let _ = done.send(release);
+    }
+
+    /// A PUT that was given up, by this node or by one that sequenced before, may have landed late: an older checkpoint
+    /// over a newer one. Nobody here reads it back in time, so it is put right.
+    async fn look_again(&self) {
+        let published = self.running.published();
+        let outcome = async {
+            match recover::published_checkpoint(&self.shared.objects, &self.running.verifier).await? {
+                Some(found) if found.size() >= published.size() => return Ok(()),
+                _ => tracing::warn!(size = published.size(), "the published checkpoint was older than it had been"),
+            }
+            self.shared.objects.put(&checkpoint_name()?, published.checkpoint.note().to_owned()).await?;
+            Ok::<_, LedgerError>(())
+        };
+        if let Err(e) = outcome.await {
+            tracing::warn!(error = %e, "the published checkpoint could not be looked at again");
         }
+    }
+
+    /// Deletes partial bundles that no current checkpoint needs, beside everything else. What somebody else began goes
+    /// when the bundle is full: then every width of it is garbage. One that cannot be deleted is told, and left.
+    fn tidy(&mut self, partials: &mut VecDeque<Name>, tiles: &EdgeTiles, full: &[Full]) {
+        if let Some(Ok((name, _))) = tiles.partial_bundle() {
+            partials.push_back(name);
+        }
+        let surplus = partials.len().saturating_sub(KEPT_PARTIALS);
+        let mut names: Vec<_> = partials.drain(..surplus).collect();
+        let filled = |index: &u64| full.iter().any(|(tile, _)| tile.kind == Kind::Entries && tile.index == *index);
+        if let Some(index) = self.inherited.take_if(|index| filled(index)) {
+            names.extend((1..WIDTH).filter_map(|width| partial_bundle_name(index, width).ok()));
+        }
+        if names.is_empty() {
+            return;
+        }
+        let objects = self.shared.objects.clone();
+        tokio::spawn(async move {
+            for name in names {
+                if let Err(e) = objects.delete(&name).await {
+                    tracing::warn!(error = %e, %name, "a partial bundle that nobody needs is left");
+                }
+            }
+        });
     }
 }
 
@@ -160,9 +274,47 @@ impl Ledger {
         }
         Ok(Some(full.slice(..length)))
     }
+}
+
+impl Shared {
+    /// Keeps those whose entries are committed until a checkpoint covers them.
+    pub(super) fn set_aside(&self, due: Vec<Due>) {
+        lock(&self.placed).extend(due.into_iter().map(|due| (due.index, due.done)));
+    }
+
+    /// Releases those whose entries the published checkpoint covers.
+    pub(super) async fn release_placed(&self, running: &Running) {
+        let published = running.published();
+        let ready: Vec<_> = lock(&self.placed).extract_if(.., |(index, _)| *index < published.size()).collect();
+        for (index, done) in ready {
+            if done.is_closed() {
+                continue;
+            }
+            match self.inclusion(running, &published, index).await {
+                Ok(inclusion) => {
+                    let _ = done.send(Release { index, inclusion, checkpoint: Arc::clone(&published.checkpoint) });
+                }
+                Err(e) => {
+                    tracing::warn!(error = %e, index, "an entry cannot be proven yet");
+                    lock(&self.placed).push((index, done));
+                }
+            }
+        }
+    }
+
+    /// The proof that entry `index` is in the published tree.
+    pub(super) async fn inclusion(
+        &self,
+        running: &Running,
+        published: &Published,
+        index: u64,
+    ) -> Result<Vec<Hash>, LedgerError> {
+        let tiles = self.proving_tiles(running, published, index).await?;
+        Ok(merkle::inclusion_proof(&TileNodes::new(&tiles, published.size()), index, published.size())?)
+    }
 
     /// The tiles that prove entry `index` of the published tree.
-    pub(super) async fn proving_tiles(
+    async fn proving_tiles(
         &self,
         running: &Running,
         published: &Published,
@@ -176,7 +328,7 @@ impl Ledger {
             let hashes = match running.full_tiles.get(level, whole.index) {
                 Some(hashes) => hashes,
                 None => {
-                    let hashes = Arc::new(full_hashes(&self.0.objects, level, whole.index).await?);
+                    let hashes = Arc::new(full_hashes(&self.objects, level, whole.index).await?);
                     running.full_tiles.keep(level, whole.index, &hashes);
                     hashes
                 }
@@ -189,7 +341,7 @@ impl Ledger {
 
 /// Full tiles on the way from an entry to the root, and the partial ones at the edge: all that a proof needs, since
 /// what is not beside the path is a peak, and peaks lie in partial tiles.
-pub(super) struct ProvingTiles {
+struct ProvingTiles {
     path: FullTiles,
     edge: Arc<EdgeTiles>,
 }

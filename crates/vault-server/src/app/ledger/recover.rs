@@ -1,4 +1,5 @@
-//! At start: every copy of the head is compared, with one branch for each way they can differ.
+//! Before a node sequences, at its start or because another has gone: every copy of the head is compared, with one branch
+//! for each way they can differ.
 //!
 //! | database | published | what is done |
 //! | --- | --- | --- |
@@ -11,6 +12,9 @@
 //!
 //! What is published counts only under the log's own signature.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use futures_util::future::try_join_all;
 use vault_core::audit::checkpoint::VerifiedCheckpoint;
 use vault_core::audit::entry::Entry;
@@ -19,11 +23,14 @@ use vault_core::audit::note::VerifierKey;
 use vault_core::audit::tile::{self, Kind, Tile, TileError, TileNodes, WIDTH};
 
 use super::LedgerError;
-use super::publish::{checkpoint_name, full_hashes, name};
+use super::publish::{Published, checkpoint_name, full_hashes, name};
 use super::tiles::{EdgeTiles, Full, full_name, partial_bundle_name};
-use crate::objects::{ObjectError, Objects};
+use crate::objects::{Name, ObjectError, Objects};
 use crate::store::Store;
 use crate::store::log::{self, Head, NewEntry};
+
+/// Objects looked for at once.
+const AT_ONCE: usize = 16;
 
 /// Entries read from the database at once.
 const READ: u64 = 1_024;
@@ -39,35 +46,70 @@ pub(super) struct Recovered {
     pub(super) full: Vec<Full>,
 }
 
-/// Compares the copies and brings the database up to date.
-pub(super) async fn recover(store: &Store, objects: &Objects, key: &VerifierKey) -> Result<Recovered, LedgerError> {
-    let published = published_checkpoint(objects, key).await?;
-    let head = {
-        let mut reader = store.read().await?;
-        log::head(reader.conn()).await?
-    };
-    let head = match head {
-        Some(head) => head,
-        None => {
-            let mut tx = store.begin("begin_log").await?;
-            let head = log::begin(&mut tx).await?;
-            tx.commit().await?;
-            head
+/// Raises the head's fence, so that no transaction of whoever sequenced before can append any more. Begins a log where
+/// there is none.
+pub(super) async fn fence(store: &Store) -> Result<Head, LedgerError> {
+    let mut missed = 0;
+    loop {
+        let head = {
+            let mut reader = store.read().await?;
+            log::head(reader.conn()).await?
+        };
+        let mut tx = store.begin("fence_log").await?;
+        let raised = match head {
+            Some(head) => {
+                let next = Head { fence: head.fence + 1, ..head.clone() };
+                log::advance(&mut tx, &head, &next).await?.then_some(next)
+            }
+            None => Some(log::begin(&mut tx).await?),
+        };
+        // An unknown outcome leaves a fence that is higher than this node knows, and costs it the office.
+        match raised {
+            Some(head) => {
+                tx.commit().await?;
+                return Ok(head);
+            }
+            // Whoever sequenced before appends to its end.
+            None if missed < 100 => {
+                tx.rollback().await?;
+                missed += 1;
+            }
+            None => return Err(LedgerError::Timeout),
         }
-    };
-    let Some(checkpoint) = published else {
+    }
+}
+
+/// Compares the copies and brings the database up to date. For the node that sequences: it has raised the fence to `head`.
+pub(super) async fn recover(
+    store: &Store,
+    objects: &Objects,
+    key: &VerifierKey,
+    head: Head,
+) -> Result<Recovered, LedgerError> {
+    let Some(checkpoint) = published_checkpoint(objects, key).await? else {
         refuse_without_checkpoint(objects, &head).await?;
         // Nothing was published, or all of it was lost: the database has everything.
-        let recovered = forward(store, Edge::default(), EdgeTiles::default(), head, None).await?;
+        let recovered = forward(store, Edge::default(), EdgeTiles::default(), head, None, |_, _| ()).await?;
         return Ok(recovered);
     };
-    let (edge, tiles) = published_edge(objects, &checkpoint).await?;
+    let (edge, tiles) = published_edge(store, objects, &checkpoint).await?;
     if head.edge.size() >= checkpoint.size() {
-        forward(store, edge, tiles, head, Some(checkpoint)).await
+        forward(store, edge, tiles, head, Some(checkpoint), |_, _| ()).await
     } else {
         let head = replay(store, objects, &edge, head, &checkpoint).await?;
         Ok(Recovered { head, tiles, published: Some(checkpoint), behind: 0, full: Vec::new() })
     }
+}
+
+/// What is published, for a node that follows; `None` before the first publication.
+pub(super) async fn follow(
+    store: &Store,
+    objects: &Objects,
+    key: &VerifierKey,
+) -> Result<Option<Published>, LedgerError> {
+    let Some(checkpoint) = published_checkpoint(objects, key).await? else { return Ok(None) };
+    let (edge, tiles) = published_edge(store, objects, &checkpoint).await?;
+    Ok(Some(Published { checkpoint: Arc::new(checkpoint), edge, tiles: Arc::new(tiles) }))
 }
 
 /// Tiles or bundles without a checkpoint: it was taken away, and with it what says which tree was signed. Signing the
@@ -77,8 +119,10 @@ pub(super) async fn recover(store: &Store, objects: &Objects, key: &VerifierKey)
 async fn refuse_without_checkpoint(objects: &Objects, head: &Head) -> Result<(), LedgerError> {
     let full = |kind| name(full_name(Tile { kind, index: 0, width: WIDTH }));
     let mut there = objects.exists(&full(Kind::Entries)?).await? || objects.exists(&full(Kind::Hashes(0))?).await?;
-    if head.edge.size() != 1 {
-        there |= objects.exists(&name(partial_bundle_name(0))?).await?;
+    let first = if head.edge.size() == 1 { 2 } else { 1 };
+    let partials: Vec<_> = (first..WIDTH).map(|width| name(partial_bundle_name(0, width))).collect::<Result<_, _>>()?;
+    for some in partials.chunks(AT_ONCE) {
+        there |= try_join_all(some.iter().map(|name| objects.exists(name))).await?.contains(&true);
     }
     if there {
         let what = "the published checkpoint is missing, and entries that it signed are there";
@@ -87,7 +131,11 @@ async fn refuse_without_checkpoint(objects: &Objects, head: &Head) -> Result<(),
     Ok(())
 }
 
-async fn published_checkpoint(objects: &Objects, key: &VerifierKey) -> Result<Option<VerifiedCheckpoint>, LedgerError> {
+/// The checkpoint in the object store, under the log's own signature.
+pub(super) async fn published_checkpoint(
+    objects: &Objects,
+    key: &VerifierKey,
+) -> Result<Option<VerifiedCheckpoint>, LedgerError> {
     match objects.get(&checkpoint_name()?).await {
         Ok(bytes) => {
             let note = core::str::from_utf8(&bytes).map_err(|_| LedgerError::Tile(TileError::Contents))?;
@@ -99,7 +147,11 @@ async fn published_checkpoint(objects: &Objects, key: &VerifierKey) -> Result<Op
 }
 
 /// The edge of the published tree out of its tiles, checked against the signed root.
-async fn published_edge(objects: &Objects, checkpoint: &VerifiedCheckpoint) -> Result<(Edge, EdgeTiles), LedgerError> {
+async fn published_edge(
+    store: &Store,
+    objects: &Objects,
+    checkpoint: &VerifiedCheckpoint,
+) -> Result<(Edge, EdgeTiles), LedgerError> {
     let size = checkpoint.size();
     let mut tiles = EdgeTiles { size, ..EdgeTiles::default() };
     for level in 0_u8..8 {
@@ -109,8 +161,15 @@ async fn published_edge(objects: &Objects, checkpoint: &VerifiedCheckpoint) -> R
         }
         let (index, partial) = (width / u64::from(WIDTH), width % u64::from(WIDTH));
         let hashes = if level == 0 {
-            tiles.bundle = bundle(objects, index, u16::try_from(partial).unwrap_or(0)).await?;
-            tile::entries(u16::try_from(partial).unwrap_or(0), &tiles.bundle)?.into_iter().map(Hash::leaf).collect()
+            let width = u16::try_from(partial).unwrap_or(0);
+            tiles.bundle = match named(objects, index, width).await? {
+                Some(bundle) => bundle,
+                None => match kept(store, index, width).await? {
+                    Some(bundle) => bundle,
+                    None => bundle(objects, index, width).await?,
+                },
+            };
+            tile::entries(width, &tiles.bundle)?.into_iter().map(Hash::leaf).collect()
         } else {
             let below = (index * u64::from(WIDTH)..width).map(|n| full_hashes(objects, level - 1, n));
             try_join_all(below).await?.iter().map(|h| tile::fold(h)).collect()
@@ -136,56 +195,122 @@ impl tile::Tiles for EdgeOnly<'_> {
     }
 }
 
-/// The first `width` entries of a published bundle, from the partial object or the full one.
-async fn bundle(objects: &Objects, index: u64, width: u16) -> Result<Vec<u8>, LedgerError> {
-    if width == 0 {
-        return Ok(Vec::new());
+/// The first `width` entries of a bundle as the database has them, if it has them. Whoever asks holds them against a
+/// signed root.
+async fn kept(store: &Store, index: u64, width: u16) -> Result<Option<Vec<u8>>, LedgerError> {
+    let first = index * u64::from(WIDTH);
+    let mut reader = store.read().await?;
+    let entries = log::entries(reader.conn(), first, first + u64::from(width)).await?;
+    let mut bundle = Vec::new();
+    for (expected, (found, entry)) in (first..).zip(&entries) {
+        if *found != expected {
+            return Ok(None);
+        }
+        tile::push_entry(&mut bundle, entry)?;
     }
-    let full = name(full_name(Tile { kind: Kind::Entries, index, width: WIDTH }))?;
-    let partial = name(partial_bundle_name(index))?;
-    let bytes = match objects.get(if width == WIDTH { &full } else { &partial }).await {
-        Err(ObjectError::Missing) if width < WIDTH => objects.get(&full).await?,
-        other => other?,
+    Ok((entries.len() == usize::from(width)).then_some(bundle))
+}
+
+/// The first `width` entries of a published bundle, from the object of that width or the full one.
+async fn named(objects: &Objects, index: u64, width: u16) -> Result<Option<Vec<u8>>, LedgerError> {
+    if width == 0 {
+        return Ok(Some(Vec::new()));
+    }
+    let partial = match width {
+        WIDTH => None,
+        _ => there(objects, &name(partial_bundle_name(index, width))?).await?,
     };
-    let length = tile::prefix_len(width, &bytes)?;
-    Ok(bytes.get(..length).ok_or(TileError::Contents)?.to_vec())
+    let found = match partial {
+        Some(bytes) => Some(bytes),
+        None => there(objects, &name(full_name(Tile { kind: Kind::Entries, index, width: WIDTH }))?).await?,
+    };
+    found.map(|bytes| prefix(width, &bytes)).transpose()
+}
+
+/// The same from whatever object has them. Partial bundles are deleted once they are no longer needed, and an older
+/// checkpoint may have come back over a newer one: then a wider one is there.
+async fn bundle(objects: &Objects, index: u64, width: u16) -> Result<Vec<u8>, LedgerError> {
+    if let Some(bundle) = named(objects, index, width).await? {
+        return Ok(bundle);
+    }
+    for wider in width + 1..WIDTH {
+        if let Some(bytes) = there(objects, &name(partial_bundle_name(index, wider))?).await? {
+            return prefix(width, &bytes);
+        }
+    }
+    Err(ObjectError::Missing.into())
+}
+
+fn prefix(width: u16, bundle: &[u8]) -> Result<Vec<u8>, LedgerError> {
+    let length = tile::prefix_len(width, bundle)?;
+    Ok(bundle.get(..length).ok_or(TileError::Contents)?.to_vec())
+}
+
+async fn there(objects: &Objects, name: &Name) -> Result<Option<Bytes>, ObjectError> {
+    match objects.get(name).await {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(ObjectError::Missing) => Ok(None),
+        Err(e) => Err(e),
+    }
 }
 
 /// Continues the published tree with the database's entries, which must lead to the database's head.
-async fn forward(
+pub(super) async fn forward(
     store: &Store,
     mut edge: Edge,
     mut tiles: EdgeTiles,
     head: Head,
     published: Option<VerifiedCheckpoint>,
+    each: impl Fn(u64, Hash),
 ) -> Result<Recovered, LedgerError> {
     let (from, to) = (edge.size(), head.edge.size());
-    let disagreement = |what| LedgerError::Disagreement { what, database: to, published: from };
     let mut full = Vec::new();
-    let mut at = from;
+    read_on(store, &mut edge, &mut tiles, to, |index, leaf, filled| {
+        each(index, leaf);
+        full.extend(filled);
+    })
+    .await?;
+    if edge.to_bytes() != head.edge.to_bytes() {
+        let what = "the database's head does not follow from what is published and its own entries";
+        return Err(LedgerError::Disagreement { what, database: to, published: from });
+    }
+    Ok(Recovered { head, tiles, published: published.filter(|_| from == to), behind: to - from, full })
+}
+
+/// Appends the database's entries up to `to` to a tree; `each` is told index and hash, and what the entry filled.
+pub(super) async fn read_on(
+    store: &Store,
+    edge: &mut Edge,
+    tiles: &mut EdgeTiles,
+    to: u64,
+    mut each: impl FnMut(u64, Hash, Vec<Full>),
+) -> Result<(), LedgerError> {
+    let published = edge.size();
+    let mut at = published;
     while at < to {
         let entries = {
             let mut reader = store.read().await?;
             log::entries(reader.conn(), at, to.min(at + READ)).await?
         };
+        let before = at;
         for (index, entry) in &entries {
             if *index != at {
-                return Err(disagreement("an entry is missing from the database"));
+                break;
             }
             let leaf = Hash::leaf(entry);
+            let mut full = Vec::new();
             edge.append(leaf);
             tiles.append(entry, leaf, &mut full)?;
+            each(at, leaf, full);
             at += 1;
         }
-        if entries.is_empty() {
-            return Err(disagreement("an entry is missing from the database"));
+        if at == before || at != (before + READ).min(to) {
+            let what = "an entry is missing from the database";
+            return Err(LedgerError::Disagreement { what, database: at, published });
         }
         edge.settle();
     }
-    if edge.to_bytes() != head.edge.to_bytes() {
-        return Err(disagreement("the database's head does not follow from what is published and its own entries"));
-    }
-    Ok(Recovered { head, tiles, published: published.filter(|_| from == to), behind: to - from, full })
+    Ok(())
 }
 
 /// Brings the database forward to the published tree. Openings and references are not published: what was lost with
@@ -238,12 +363,17 @@ async fn replay(
     Ok(current)
 }
 
-/// The published entries from `first` to the end of its bundle, or to `to`.
+/// The published entries from `first` to the end of its bundle, or to `to`, as the object store has them.
 pub(super) async fn entries_of(objects: &Objects, first: u64, to: u64) -> Result<Vec<Vec<u8>>, LedgerError> {
     let width = u64::from(WIDTH);
     let index = first / width;
     let count = u16::try_from((to - index * width).min(width)).unwrap_or(WIDTH);
-    let bundle = bundle(objects, index, count).await?;
+    after(first, count, &bundle(objects, index, count).await?)
+}
+
+/// The entries from `first` on out of a bundle of `count`.
+pub(super) fn after(first: u64, count: u16, bundle: &[u8]) -> Result<Vec<Vec<u8>>, LedgerError> {
+    let width = u64::from(WIDTH);
     let skipped = usize::try_from(first % width).unwrap_or(usize::MAX);
-    Ok(tile::entries(count, &bundle)?.into_iter().skip(skipped).map(<[u8]>::to_vec).collect())
+    Ok(tile::entries(count, bundle)?.into_iter().skip(skipped).map(<[u8]>::to_vec).collect())
 }

@@ -1,4 +1,5 @@
-//! The sequencer: one task that takes what waits and commits it in groups.
+//! The sequencer: takes what waits, in memory and in the outbox, and commits it in groups. One node at a time does, while it
+//! holds the lease.
 
 use core::sync::atomic::Ordering;
 use core::time::Duration;
@@ -12,17 +13,22 @@ use vault_core::audit::merkle::Hash;
 use vault_core::audit::slot::OpeningKeys;
 use vault_core::keys::hierarchy::StaffAuditKey;
 
-use super::publish::Publication;
+use super::office::Held;
+use super::publish::{Due, Publication, Published};
 use super::tiles::{EdgeTiles, Full};
-use super::{Item, LedgerError, Release, Shared, lock};
+use super::{Item, LedgerError, Shared, lock};
 use crate::store::log::{self, Head, NewEntry, Waiting};
 use crate::store::{StoreError, Tx};
 
 /// Entries in one transaction. Beyond a few hundred the commit is no longer what costs.
 const MAX_GROUP: usize = 512;
 
-/// How often the outbox is looked at without being told: rows that another node or an earlier life left.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often the outbox is looked at without being told: for rows that an earlier life left, or the first one of a node
+/// that has just begun to follow.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// The same while other nodes follow, whose acts wait for it.
+const LOOK_FOR_OTHERS: Duration = Duration::from_millis(20);
 
 /// After a failure the first pause, doubled up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -35,57 +41,29 @@ pub(super) struct Committed {
     pub(super) tiles: EdgeTiles,
 }
 
-/// Runs until `stop` is cancelled or the log's copies disagree. Cancels `stop` when it ends.
-pub(super) async fn run(
-    shared: Arc<Shared>,
-    signer: Arc<CheckpointSigner>,
-    committed: Committed,
-    commits: mpsc::Sender<Publication>,
-    stop: CancellationToken,
-) {
-    let _ended = stop.clone().drop_guard();
-    let mut sequencer = Sequencer { shared, signer, committed, commits };
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let step = tokio::select! {
-            // A step is never dropped half-way: a commit whose outcome is unknown would be left unknown.
-            biased;
-            () = stop.cancelled() => break,
-            () = sequencer.something_waits() => sequencer.step().await,
-        };
-        match step {
-            Ok(()) => {
-                sequencer.shared.commit_failed.store(false, Ordering::Relaxed);
-                pause = FIRST_PAUSE;
-            }
-            Err(LedgerError::Stopped) => break,
-            Err(e @ LedgerError::Disagreement { .. }) => {
-                tracing::error!(error = %e, "the audit log stops: nothing that needs it is done");
-                break;
-            }
-            Err(e) => {
-                sequencer.shared.commit_failed.store(true, Ordering::Relaxed);
-                tracing::warn!(error = %e, "the audit log could not be written; trying again");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(MAX_PAUSE);
-            }
-        }
-    }
-    // Whoever waits in memory learns it at once; the outbox waits for the next opening.
-    lock(&sequencer.shared.queue).clear();
-    lock(&sequencer.shared.tickets).clear();
+/// Why the sequencer ended.
+pub(super) enum End {
+    /// The vault is sealed, or stops.
+    Stopped,
+    /// Another node sequences.
+    Lost,
+    /// The copies of the log disagree: nobody may go on.
+    Disagreement,
 }
 
-struct Sequencer {
-    shared: Arc<Shared>,
-    signer: Arc<CheckpointSigner>,
-    committed: Committed,
-    commits: mpsc::Sender<Publication>,
+/// The sequencer of this node, while it holds the lease.
+pub(super) struct Sequencer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) signer: Arc<CheckpointSigner>,
+    pub(super) committed: Committed,
+    pub(super) commits: mpsc::Sender<Publication>,
+    pub(super) held: Held,
 }
 
 /// What one transaction appends, and what follows from it.
 struct Group {
     next: Committed,
+    leaves: Vec<Hash>,
     full: Vec<Full>,
 }
 
@@ -94,9 +72,9 @@ enum Sequenced {
     /// Nothing waited.
     Nothing,
     /// The outbox's rows, then the entries from memory, were committed.
-    Appended(Vec<Waiting>, Group),
-    /// Another node had appended; its entries are this group.
-    Followed(Group),
+    Appended(Group),
+    /// Another node has raised the fence.
+    Lost,
 }
 
 /// What became of a commit.
@@ -119,32 +97,68 @@ fn is_entry(new: &NewEntry) -> bool {
 }
 
 impl Sequencer {
-    async fn something_waits(&self) {
-        if lock(&self.shared.queue).is_empty() {
-            let _ = tokio::time::timeout(LOOK, self.shared.wake.notified()).await;
+    /// Runs until `stop` is cancelled, the lease is lost or the log's copies disagree.
+    pub(super) async fn run(&mut self, stop: &CancellationToken) -> End {
+        let lost = self.held.lost.clone();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let step = tokio::select! {
+                // A step is never dropped half-way: a commit whose outcome is unknown would be left unknown.
+                biased;
+                () = stop.cancelled() => return End::Stopped,
+                () = lost.cancelled() => return End::Lost,
+                () = self.something_waits() => self.step().await,
+            };
+            match step {
+                Ok(true) => {
+                    self.shared.commit_failed.store(false, Ordering::Relaxed);
+                    pause = FIRST_PAUSE;
+                }
+                Ok(false) => return if stop.is_cancelled() { End::Stopped } else { End::Lost },
+                Err(e @ LedgerError::Disagreement { .. }) => {
+                    tracing::error!(error = %e, "the audit log stops: nothing that needs it is done");
+                    return End::Disagreement;
+                }
+                Err(e) => {
+                    self.shared.commit_failed.store(true, Ordering::Relaxed);
+                    tracing::warn!(error = %e, "the audit log could not be written; trying again");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(MAX_PAUSE);
+                }
+            }
         }
     }
 
-    /// One group: taken, committed, handed to be published.
-    async fn step(&mut self) -> Result<(), LedgerError> {
+    /// Returns when an entry waits in memory, and every now and then for what other nodes, or an earlier life, left.
+    async fn something_waits(&self) {
+        if lock(&self.shared.queue).is_empty() {
+            let look = if self.held.is_followed() { LOOK_FOR_OTHERS } else { LOOK };
+            let _ = tokio::time::timeout(look, self.shared.wake.notified()).await;
+        }
+    }
+
+    /// One group: taken, committed, handed to be published. False when this node sequences no longer.
+    async fn step(&mut self) -> Result<bool, LedgerError> {
         // A place for the publication first: while none is free the group grows instead of waiting committed.
-        let Ok(place) = self.commits.clone().reserve_owned().await else { return Err(LedgerError::Stopped) };
+        let place = tokio::select! {
+            place = self.commits.clone().reserve_owned() => place,
+            () = self.held.lost.cancelled() => return Ok(false),
+        };
+        let Ok(place) = place else { return Ok(false) };
         let items = self.take();
-        match self.sequence(&items).await {
-            Ok(Sequenced::Appended(waiting, group)) => {
-                let publication = self.released(group, waiting, items);
-                place.send(publication);
-                Ok(())
-            }
-            Ok(Sequenced::Followed(group)) => {
-                self.put_back(items);
-                let publication = self.released(group, Vec::new(), Vec::new());
-                place.send(publication);
-                Ok(())
+        let sequenced = self.sequence(&items).await;
+        match sequenced {
+            Ok(Sequenced::Appended(group)) => {
+                place.send(self.publication(group));
+                Ok(true)
             }
             Ok(Sequenced::Nothing) => {
                 self.put_back(items);
-                Ok(())
+                Ok(true)
+            }
+            Ok(Sequenced::Lost) => {
+                self.put_back(items);
+                Ok(false)
             }
             Err(e) => {
                 self.put_back(items);
@@ -154,46 +168,34 @@ impl Sequencer {
     }
 
     /// Takes a committed group as the new head, signs it, and prepares what those who wait will get.
-    fn released(&mut self, group: Group, waiting: Vec<Waiting>, items: Vec<Item>) -> Publication {
-        let Group { mut next, full } = group;
+    fn publication(&mut self, group: Group) -> Publication {
+        let Group { mut next, leaves, full } = group;
         let first = self.committed.head.edge.size();
         // After the commit and not before: no signature exists for a tree that was not committed.
         let checkpoint = Arc::new(self.signer.sign(next.head.edge.size(), next.head.edge.root()));
-        let from_outbox: Vec<_> = {
-            let mut tickets = lock(&self.shared.tickets);
-            waiting.iter().map(|w| tickets.remove(&w.id)).collect()
-        };
-        let senders = from_outbox.into_iter().chain(items.into_iter().map(|item| Some(item.done)));
-        let mut releases = Vec::new();
-        for (index, done) in (first..).zip(senders) {
-            let Some(done) = done.filter(|done| !done.is_closed()) else { continue };
+        let mut due = Vec::new();
+        for (index, leaf) in (first..).zip(leaves) {
+            let Some(done) = self.shared.waits_for(&leaf) else { continue };
             // Held: it was appended since the edge was settled.
             let Ok(inclusion) = next.head.edge.inclusion_proof(index) else { continue };
-            releases.push((done, Release { index, inclusion, checkpoint: Arc::clone(&checkpoint) }));
+            due.push(Due { index, done, inclusion });
         }
         let appended = next.head.edge.size() - first;
         next.head.edge.settle();
         self.shared.metrics.audit_entries.inc_by(appended);
         self.shared.metrics.audit_size.set(i64::try_from(next.head.edge.size()).unwrap_or(i64::MAX));
         self.committed = next;
-        Publication { checkpoint, tiles: Arc::new(self.committed.tiles.clone()), full, releases }
+        let (edge, tiles) = (self.committed.head.edge.clone(), Arc::new(self.committed.tiles.clone()));
+        Publication { published: Published { checkpoint, edge, tiles }, full, due }
     }
 
     /// Takes what waits in memory, but for what nobody waits for any more.
     fn take(&self) -> Vec<Item> {
-        let mut queue = lock(&self.shared.queue);
-        let count = queue.len().min(MAX_GROUP);
-        queue.drain(..count).filter(|item| !item.done.is_closed()).collect()
+        self.shared.take(MAX_GROUP)
     }
 
     fn put_back(&self, items: Vec<Item>) {
-        let mut queue = lock(&self.shared.queue);
-        for item in items.into_iter().rev() {
-            queue.push_front(item);
-        }
-        if !queue.is_empty() {
-            self.shared.wake.notify_one();
-        }
+        self.shared.put_back(items);
     }
 
     /// Commits what waits in memory and in the outbox.
@@ -216,7 +218,7 @@ impl Sequencer {
         // The head first: when it has moved, the rows would only collide with another node's.
         if !log::advance(&mut tx, &self.committed.head, &group.next.head).await? {
             tx.rollback().await?;
-            return self.catch_up().await;
+            return self.lost().await;
         }
         log::insert(&mut tx, self.committed.head.edge.size(), &new).await?;
         let ids: Vec<&str> = waiting.iter().map(|w| w.id.as_str()).collect();
@@ -226,9 +228,9 @@ impl Sequencer {
             Err(e) => self.learn(&group.next.head, &e).await,
         };
         match outcome {
-            Outcome::Committed => Ok(Sequenced::Appended(waiting, group)),
+            Outcome::Committed => Ok(Sequenced::Appended(group)),
             Outcome::NotCommitted => Err(LedgerError::Timeout),
-            Outcome::Moved => self.catch_up().await,
+            Outcome::Moved => self.lost().await,
         }
     }
 
@@ -270,14 +272,15 @@ impl Sequencer {
 
     fn group<'e>(&self, entries: impl Iterator<Item = &'e [u8]>) -> Result<Group, LedgerError> {
         let mut next = self.committed.clone();
-        let mut full = Vec::new();
+        let (mut full, mut leaves) = (Vec::new(), Vec::new());
         for entry in entries {
             let leaf = Hash::leaf(entry);
+            leaves.push(leaf);
             next.head.edge.append(leaf);
             next.tiles.append(entry, leaf, &mut full)?;
         }
         next.head.fence += 1;
-        Ok(Group { next, full })
+        Ok(Group { next, leaves, full })
     }
 
     /// A commit failed, or did not say: reads the head until the database answers. It is at `next`, at where it was, or
@@ -310,9 +313,10 @@ impl Sequencer {
         Ok(head)
     }
 
-    /// Another node has appended: follows it through the database, and stops if the database does not extend what this
-    /// node has committed.
-    async fn catch_up(&self) -> Result<Sequenced, LedgerError> {
+    /// Another node has raised the fence, and may have appended: stops if the database does not extend what this node has
+    /// committed. Whoever waits here for an entry that is committed, by this node in its last transaction or by the other
+    /// one, waits for its publication from now on, and the entry is not appended again.
+    async fn lost(&mut self) -> Result<Sequenced, LedgerError> {
         let (from, head, entries) = {
             let mut reader = self.shared.store.read().await?;
             let head = log::head(reader.conn()).await?;
@@ -326,11 +330,13 @@ impl Sequencer {
             published: from,
         };
         let Some(head) = head else { return Err(disagreement(0)) };
-        let mut group = self.group(entries.iter().map(|(_, entry)| entry.as_slice()))?;
+        let group = self.group(entries.iter().map(|(_, entry)| entry.as_slice()))?;
         if group.next.head.edge.to_bytes() != head.edge.to_bytes() {
             return Err(disagreement(head.edge.size()));
         }
-        group.next.head.fence = head.fence;
-        Ok(Sequenced::Followed(group))
+        for (index, leaf) in (from..).zip(group.leaves) {
+            self.shared.place(index, leaf);
+        }
+        Ok(Sequenced::Lost)
     }
 }

@@ -7,10 +7,10 @@
 use vault_core::audit::entry::{Entry, Kind};
 use vault_core::audit::merkle::{Edge, Hash};
 use vault_core::audit::slot::SlotName;
-use vault_core::audit::tile::TileError;
+use vault_core::audit::tile::{TileError, WIDTH};
 
 use super::evidence::Keys;
-use super::recover::entries_of;
+use super::recover::{after, entries_of};
 use super::{Ledger, LedgerError};
 use crate::store::log;
 use crate::store::restrictions::{Kind as Restricted, Restriction, Target};
@@ -39,11 +39,19 @@ impl Ledger {
     /// Everything that the published log takes away. Refuses a log that does not lead to its signed root.
     pub async fn taken_away(&self) -> Result<TakenAway, LedgerError> {
         let running = self.running()?;
-        let checkpoint = std::sync::Arc::clone(&running.published().checkpoint);
+        let published = running.published();
+        let checkpoint = std::sync::Arc::clone(&published.checkpoint);
         let mut keys = Keys::new(running.keys.as_ref());
         let (mut edge, mut found) = (Edge::default(), TakenAway::default());
         while edge.size() < checkpoint.size() {
-            for bytes in entries_of(&self.0.objects, edge.size(), checkpoint.size()).await? {
+            // The last bundle, if it is not full, from memory: the object of just this width goes when the log grows.
+            let entries = match checkpoint.size() - edge.size() {
+                left if left < u64::from(WIDTH) => {
+                    after(edge.size(), u16::try_from(left).unwrap_or(WIDTH), &published.tiles.bundle)?
+                }
+                _ => entries_of(&self.0.objects, edge.size(), checkpoint.size()).await?,
+            };
+            for bytes in entries {
                 let index = edge.size();
                 edge.append(Hash::leaf(&bytes));
                 // Bytes that are no entry tell of nothing; the verifier names them.

@@ -51,20 +51,21 @@ impl EdgeTiles {
 
     /// The partial bundle, if there is one, and the name it lies under.
     ///
-    /// It is one object for each bundle, replaced as it grows: a reader with an older checkpoint takes the prefix of
-    /// it that the checkpoint covers, and nothing has to be collected.
+    /// The name tells its width, as tlog-tiles has it: a PUT that lands late, of this node or of one that sequenced
+    /// before, writes the same bytes again and never fewer over more.
     pub(super) fn partial_bundle(&self) -> Option<Result<(Name, Bytes), InvalidName>> {
         if self.bundle.is_empty() {
             return None;
         }
         let bundle = Bytes::copy_from_slice(&self.bundle);
-        Some(partial_bundle_name(self.size / u64::from(WIDTH)).map(|name| (name, bundle)))
+        let width = u16::try_from(self.size % u64::from(WIDTH)).unwrap_or(WIDTH);
+        Some(partial_bundle_name(self.size / u64::from(WIDTH), width).map(|name| (name, bundle)))
     }
 }
 
-/// Where the partial bundle `index` lies.
-pub(super) fn partial_bundle_name(index: u64) -> Result<Name, InvalidName> {
-    Name::log(&format!("{}.p", Tile { kind: Kind::Entries, index, width: WIDTH }))
+/// Where the first `width` entries of bundle `index` lie while there are no more.
+pub(super) fn partial_bundle_name(index: u64, width: u16) -> Result<Name, InvalidName> {
+    Name::log(&Tile { kind: Kind::Entries, index, width }.to_string())
 }
 
 /// Where a full tile or bundle lies.

@@ -37,6 +37,9 @@ pub enum Ended {
     /// It was closed.
     #[error("the session was closed")]
     Closed,
+    /// The audit log has stopped.
+    #[error("the audit log has stopped")]
+    LogStopped,
     /// What is stored cannot be read, or is not what was stored.
     #[error(transparent)]
     Unreadable(#[from] ReadError),
@@ -48,6 +51,7 @@ impl From<Ended> for Failure {
             Ended::Refused(refusal) => refusal.into(),
             Ended::TokenExpired => Code::Unauthenticated.into(),
             Ended::Expired | Ended::Closed => Code::SessionEnded.into(),
+            Ended::LogStopped => Code::LogUnavailable.into(),
             Ended::Unreadable(e) if e.is_damage() => Self::new(Code::IntegrityFailure).because(e),
             Ended::Unreadable(e) => Self::new(Code::Unavailable).because(e),
         }

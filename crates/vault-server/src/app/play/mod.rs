@@ -60,6 +60,7 @@ pub fn gate(vault: &Vault, caller: &Caller) -> Gate {
     Gate {
         bearer: Bearer::of(caller),
         restrictions: vault.restrictions.clone(),
+        ledger: vault.ledger.clone(),
         clock: Arc::clone(&vault.clock),
         metrics: Arc::clone(&vault.metrics),
         findings: vault.sessions.findings().clone(),

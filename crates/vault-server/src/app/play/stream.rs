@@ -13,6 +13,7 @@ use super::findings::Findings;
 use super::live::{Ended, Live};
 use super::source::ReadError;
 use crate::app::callers::Caller;
+use crate::app::ledger::Ledger;
 use crate::app::restrict::{Restrictions, Subject, Watch};
 use crate::metrics::Metrics;
 
@@ -51,6 +52,8 @@ pub struct Gate {
     pub bearer: Bearer,
     /// What has been taken away.
     pub restrictions: Restrictions,
+    /// The audit log. Once it has stopped nobody can prove who they are, so nobody could revoke: nothing is served.
+    pub ledger: Ledger,
     /// When it is.
     pub clock: Arc<dyn Clock>,
     /// What was served.
@@ -63,6 +66,9 @@ impl Gate {
     /// Whether the session may serve this request now.
     pub fn admit(&self, live: &Live) -> Result<(), Ended> {
         let now = self.clock.now();
+        if self.ledger.has_stopped() {
+            return Err(Ended::LogStopped);
+        }
         self.restrictions.check_watched(&self.bearer.watch)?;
         if now >= self.bearer.ends {
             return Err(Ended::TokenExpired);

@@ -22,6 +22,7 @@ use super::findings::{Damage, Findings};
 use super::live::Live;
 use super::source::{ReadError, Source};
 use super::stream::{Bearer, Gate};
+use crate::app::ledger::Ledger;
 use crate::app::restrict::{Restrictions, Subject};
 use crate::clock::HeldClock;
 use crate::metrics::Metrics;
@@ -175,11 +176,14 @@ impl TestGate {
         let clock = Arc::new(HeldClock::at(NOW));
         let (findings, damage) = Findings::new();
         let token = TokenId::new(NOW);
+        let metrics = Arc::new(Metrics::new());
+        let (of_log, at) = (Arc::clone(&metrics), Arc::clone(&clock) as Arc<dyn Clock>);
         let gate = Gate {
+            ledger: Ledger::new(store.clone(), Objects::memory(), at, of_log, Duration::from_secs(1)),
             bearer: Bearer::new(Subject::new().token(token), NOW.plus(Duration::from_hours(24))),
             restrictions,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            metrics: Arc::new(Metrics::new()),
+            metrics,
             findings,
         };
         Self { gate, token, store, clock, damage, _dir: dir }

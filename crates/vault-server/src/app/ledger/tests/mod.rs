@@ -2,6 +2,7 @@
 
 mod copies;
 mod faults;
+mod nodes;
 mod world;
 
 use std::collections::BTreeSet;
@@ -163,7 +164,7 @@ async fn a_closed_log_takes_nothing_and_keeps_what_is_queued() {
     world.open().await.unwrap();
     let mut tx = world.store.begin("act").await.unwrap();
     let ticket = world.ledger.enqueue(&mut tx, world.entry(2), Some("kept".into())).await.unwrap();
-    world.ledger.close();
+    world.ledger.close().await;
     tx.commit().await.unwrap();
     assert!(matches!(world.ledger.settle(ticket).await, Err(LedgerError::Sealed)));
     world.restart().await;
