@@ -56,6 +56,9 @@ pub enum KeyringError {
     /// The passphrase is wrong.
     #[error("wrong passphrase for this keyring")]
     WrongPassphrase,
+    /// The file has fewer epochs than the open keyring: an older copy came back.
+    #[error("the keyring file is an older copy of the one that is open")]
+    Older,
 }
 
 /// Why a root epoch cannot be used.
@@ -162,6 +165,32 @@ impl Keyring {
             current_since: body.current_since,
             root: body.root,
         })
+    }
+
+    /// Takes in what another node has stored of the same keyring since, without the passphrase: what was made of it seals the
+    /// file still. A file under another passphrase, of another keyring, or with fewer epochs changes nothing.
+    pub fn reread(&mut self, bytes: &[u8]) -> Result<(), KeyringError> {
+        let file = File::parse(bytes)?;
+        let same = file.id == self.id && file.setting == self.setting && file.salt == self.salt;
+        if !same || [file.m_cost, file.t_cost, file.p_cost] != self.parameters.costs() {
+            return Err(KeyringError::WrongPassphrase);
+        }
+        let body =
+            committing::open(&self.sealing, &framed(LABEL, &[file.header]), file.sealed).map_err(|e| match e {
+                OpenError::WrongKey => KeyringError::WrongPassphrase,
+                OpenError::Malformed | OpenError::Forged => KeyringError::Damaged,
+            })?;
+        let body = Body::parse(&body).ok_or(KeyringError::Damaged)?;
+        if body.current < self.current || body.ingest_version < self.ingest_version {
+            return Err(KeyringError::Older);
+        }
+        self.ingest_version = body.ingest_version;
+        self.ingest = body.ingest;
+        self.former = body.former;
+        self.current = body.current;
+        self.current_since = body.current_since;
+        self.root = body.root;
+        Ok(())
     }
 
     /// The file's bytes, sealed afresh.

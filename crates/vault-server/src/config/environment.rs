@@ -41,6 +41,7 @@ const KEYS: &[(&[&str], Kind)] = &[
     (&["objects", "acknowledge_versioning"], Kind::Flag),
     (&["custody", "keyring"], Kind::Text),
     (&["custody", "passphrase_file"], Kind::Text),
+    (&["custody", "resume_dir"], Kind::Text),
     (&["tls", "certificate"], Kind::Text),
     (&["tls", "private_key"], Kind::Text),
     (&["tls", "reload_seconds"], Kind::Number),

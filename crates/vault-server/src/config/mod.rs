@@ -123,6 +123,9 @@ pub struct Custody {
     /// A file that holds the passphrase, readable only by its owner. Without it the server starts sealed and is
     /// unsealed on the admin listener.
     pub passphrase_file: Option<PathBuf>,
+    /// Where resume keys lie; by default `resume` in the data directory. Nodes that take uploads share it. Keep it apart
+    /// from database and objects, and out of backups.
+    pub resume_dir: Option<PathBuf>,
 }
 
 /// TLS on the public listener. The files are read again when they change.
@@ -309,7 +312,7 @@ impl Config {
     /// Where resume keys lie: apart from database and objects, and out of backups.
     #[must_use]
     pub fn resume_path(&self) -> PathBuf {
-        self.data_dir.join("resume")
+        self.custody.resume_dir.clone().unwrap_or_else(|| self.data_dir.join("resume"))
     }
 }
 

@@ -57,6 +57,11 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).held.remove(&key);
     }
 
+    /// Those that are held.
+    pub(super) fn keys(&self) -> Vec<K> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).held.keys().copied().collect()
+    }
+
     pub(super) fn clear(&self) {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).held.clear();
     }

@@ -1,12 +1,18 @@
 //! The keyring file: root epochs under an argon2id passphrase (`docs/format.md` §7).
+//!
+//! Several nodes may share one. Each looks whether the file was replaced before it wraps anything, and when a wrap names an
+//! epoch that it does not know; a new epoch is begun under a lock on the directory.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use vault_core::ids::{KeyringId, ResumeKeyId};
 use vault_core::keys::hierarchy::{Kek, LogSeed, ResumeKey};
-use vault_core::keys::keyring::{EpochInfo, Keyring, KeyringError, MAX_KEYRING_LEN, Parameters, Passphrase, Setting};
+use vault_core::keys::keyring::{
+    EpochError, EpochInfo, Keyring, KeyringError, MAX_KEYRING_LEN, Parameters, Passphrase, Setting,
+};
 use vault_core::keys::wrap::{self, KekRef};
 use vault_core::time::Timestamp;
 
@@ -20,7 +26,38 @@ const MAX_PASSPHRASE_FILE: usize = 1100;
 /// A keyring in a file.
 pub struct KeyringFile {
     path: PathBuf,
-    open: RwLock<Option<Keyring>>,
+    open: RwLock<Option<Open>>,
+}
+
+struct Open {
+    keyring: Keyring,
+    /// The file as it was when it was last read or written.
+    stamp: Option<Stamp>,
+}
+
+/// What differs between a file and the one that replaced it.
+type Stamp = (u64, u64, i64, i64);
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let found = std::fs::metadata(path).ok()?;
+    Some((found.dev(), found.ino(), found.mtime(), found.mtime_nsec()))
+}
+
+impl Open {
+    /// Takes in what another node has stored since. What cannot be taken in is told once, and the keyring stays as it is:
+    /// what it wraps can be unwrapped by every node.
+    fn refresh(&mut self, path: &Path) {
+        let now = stamp(path);
+        if now.is_none() || now == self.stamp {
+            return;
+        }
+        self.stamp = now;
+        let read = private_file::read(path, MAX_KEYRING_LEN).map_err(CustodyError::from);
+        match read.and_then(|bytes| self.keyring.reread(&bytes).map_err(|e| named(path, e))) {
+            Ok(()) => tracing::info!(epoch = self.keyring.current().0.epoch, "the keyring file was read again"),
+            Err(e) => tracing::error!(error = %e, "the keyring file has changed and is not taken in"),
+        }
+    }
 }
 
 impl KeyringFile {
@@ -40,12 +77,45 @@ impl KeyringFile {
     ) -> Result<Self, CustodyError> {
         let keyring = Keyring::create(now, setting, passphrase, parameters).map_err(|e| named(path, e))?;
         private_file::create(path, &keyring.seal())?;
-        Ok(Self { path: path.to_owned(), open: RwLock::new(Some(keyring)) })
+        let open = Open { keyring, stamp: stamp(path) };
+        Ok(Self { path: path.to_owned(), open: RwLock::new(Some(open)) })
     }
 
     fn with<T>(&self, f: impl FnOnce(&Keyring) -> Result<T, CustodyError>) -> Result<T, CustodyError> {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-        f(open.as_ref().ok_or(CustodyError::Sealed)?)
+        f(&open.as_ref().ok_or(CustodyError::Sealed)?.keyring)
+    }
+
+    /// With the epochs as they are in the file.
+    fn with_latest<T>(&self, f: impl FnOnce(&Keyring) -> Result<T, CustodyError>) -> Result<T, CustodyError> {
+        let current = {
+            let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+            open.as_ref().ok_or(CustodyError::Sealed)?.stamp == stamp(&self.path)
+        };
+        if !current && let Some(open) = self.open.write().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            open.refresh(&self.path);
+        }
+        self.with(f)
+    }
+
+    /// With the keyring as it is known, or as it is in the file when it does not know the epoch.
+    fn with_epoch<T>(&self, f: impl Fn(&Keyring) -> Result<T, CustodyError>) -> Result<T, CustodyError> {
+        match self.with(&f) {
+            Err(CustodyError::Epoch(EpochError::Unknown(_))) => self.with_latest(f),
+            outcome => outcome,
+        }
+    }
+
+    /// Held while a keyring is read, changed and written: no other node does the same meanwhile.
+    fn lock(&self) -> Result<std::fs::File, CustodyError> {
+        let folder = match self.path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let failed = |source| super::FileError::Io { act: "lock", path: folder.to_owned(), source };
+        let folder = std::fs::File::open(folder).map_err(failed)?;
+        rustix::fs::flock(&folder, rustix::fs::FlockOperation::LockExclusive).map_err(|e| failed(e.into()))?;
+        Ok(folder)
     }
 }
 
@@ -81,9 +151,11 @@ impl Custody for KeyringFile {
         if self.is_open() {
             return Err(CustodyError::NotSealed);
         }
+        // Before the file is read: one that replaces it meanwhile is read again.
+        let stamp = stamp(&self.path);
         let bytes = private_file::read(&self.path, MAX_KEYRING_LEN)?;
         let keyring = Keyring::open(&bytes, passphrase).map_err(|e| named(&self.path, e))?;
-        *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(keyring);
+        *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(Open { keyring, stamp });
         Ok(())
     }
 
@@ -100,44 +172,47 @@ impl Custody for KeyringFile {
     }
 
     fn epochs(&self) -> Result<Vec<EpochInfo>, CustodyError> {
-        self.with(|k| Ok(k.epochs()))
+        self.with_latest(|k| Ok(k.epochs()))
     }
 
     fn begin_epoch(&self, now: Timestamp) -> Result<u32, CustodyError> {
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
-        let keyring = open.as_mut().ok_or(CustodyError::Sealed)?;
-        let begun = keyring.begin_epoch(now)?;
+        let open = open.as_mut().ok_or(CustodyError::Sealed)?;
+        let _alone = self.lock()?;
+        open.refresh(&self.path);
+        let begun = open.keyring.begin_epoch(now)?;
         // Nothing is wrapped by an epoch that is not on disk yet: the lock is held until it is.
-        if let Err(e) = private_file::replace(&self.path, &keyring.seal()) {
-            keyring.abandon_epoch();
+        if let Err(e) = private_file::replace(&self.path, &open.keyring.seal()) {
+            open.keyring.abandon_epoch();
             return Err(e.into());
         }
+        open.stamp = stamp(&self.path);
         Ok(begun.epoch)
     }
 
     fn wrap_kek(&self, kek: KekRef, key: &Kek) -> Result<RootWrap, CustodyError> {
-        self.with(|k| {
+        self.with_latest(|k| {
             let (me, root) = k.current();
             Ok(RootWrap { epoch: me.epoch, bytes: root.wrap_kek(me, kek, key) })
         })
     }
 
     fn unwrap_kek(&self, kek: KekRef, bytes: &[u8]) -> Result<Kek, CustodyError> {
-        self.with(|k| {
+        self.with_epoch(|k| {
             let named = wrap::names_root(bytes)?;
             Ok(k.root(named)?.unwrap_kek(named, kek, bytes)?)
         })
     }
 
     fn wrap_log_seed(&self, name: &str, seed: &LogSeed) -> Result<RootWrap, CustodyError> {
-        self.with(|k| {
+        self.with_latest(|k| {
             let (me, root) = k.current();
             Ok(RootWrap { epoch: me.epoch, bytes: root.wrap_log_seed(me, name, seed) })
         })
     }
 
     fn unwrap_log_seed(&self, name: &str, bytes: &[u8]) -> Result<LogSeed, CustodyError> {
-        self.with(|k| {
+        self.with_epoch(|k| {
             let named = wrap::names_root(bytes)?;
             Ok(k.root(named)?.unwrap_log_seed(named, name, bytes)?)
         })

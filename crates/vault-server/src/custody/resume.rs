@@ -83,6 +83,11 @@ impl ResumeDirectory {
         Ok(self.list()?.into_iter().filter(|id| day(made_at(*id)) < day(settled)).collect())
     }
 
+    /// Whether a key is still there.
+    pub(super) fn holds(&self, id: ResumeKeyId) -> bool {
+        self.file(id).exists()
+    }
+
     pub(super) fn destroy(&self, id: ResumeKeyId) -> Result<(), FileError> {
         private_file::remove(&self.file(id))
     }

@@ -540,6 +540,17 @@ impl KeyService {
         Ok(self.resume_keys.keep(id, key))
     }
 
+    /// Lets go of the resume keys that another node has destroyed.
+    pub async fn forget_destroyed_resume_keys(&self) -> Result<(), KeyError> {
+        let (resume, held) = (Arc::clone(&self.resume), self.resume_keys.keys());
+        let gone =
+            blocking(move || Ok::<_, FileError>(held.into_iter().filter(|id| !resume.holds(*id)).collect::<Vec<_>>()));
+        for id in gone.await? {
+            self.resume_keys.forget(id);
+        }
+        Ok(())
+    }
+
     /// Destroys the resume keys of past days under which no upload is under way any more; answers which.
     pub async fn destroy_resume_keys(&self) -> Result<Vec<ResumeKeyId>, KeyError> {
         let (resume, now) = (Arc::clone(&self.resume), self.clock.now());

@@ -278,6 +278,59 @@ async fn p7_a_rotated_root_opens_what_the_old_one_wrapped_and_holds_it_afterward
 }
 
 #[tokio::test]
+async fn p7_two_nodes_share_one_keyring_through_each_others_rotations() {
+    let (house, one) = House::founded().await;
+    let other = house.service();
+    other.unseal(right()).await.unwrap();
+    let kek = house.collection(&one).await;
+    let record = RecordId::from_bytes([1; 16]);
+    let (version, wrap) = house.wrap(&one, kek, record).await.unwrap();
+    assert_eq!(one.rotate_root(NOW).await.unwrap(), 2);
+    let mut tx = house.store.begin("test").await.unwrap();
+    one.move_to_current_epoch(&mut tx).await.unwrap();
+    tx.commit().await.unwrap();
+
+    // The other has never seen the epoch that the key is wrapped by, and wraps by it at once.
+    other.unwrap_record_key(kek.collection, record, version, &wrap).await.unwrap();
+    house.collection(&other).await;
+    let mut conn = house.store.read().await.unwrap();
+    assert_eq!(keys::held_by_epochs(conn.conn()).await.unwrap(), [(2, 4)]);
+    drop(conn);
+
+    // Both at once: each makes an epoch of its own, and neither is lost.
+    let both = tokio::join!(one.rotate_root(NOW), other.rotate_root(NOW));
+    let mut begun = [both.0.unwrap(), both.1.unwrap()];
+    begun.sort_unstable();
+    assert_eq!(begun, [3, 4]);
+    assert_eq!(one.epochs().unwrap(), other.epochs().unwrap());
+    let third = house.service();
+    third.unseal(right()).await.unwrap();
+    assert_eq!(third.epochs().unwrap().len(), 4);
+
+    // An older copy of the file that comes back takes no epoch away from a node that runs.
+    let old = content(&house.keyring());
+    one.rotate_root(NOW).await.unwrap();
+    private_file::replace(&house.keyring(), &old).unwrap();
+    assert_eq!(one.epochs().unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn p1_resume_keys_of_two_nodes_on_one_day_serve_both() {
+    let (house, one) = House::founded().await;
+    let other = house.service();
+    other.unseal(right()).await.unwrap();
+    let (made, read) = tokio::join!(one.resume_key_today(), other.resume_key_today());
+    for (id, _) in [made.unwrap(), read.unwrap()] {
+        one.resume_key(id).await.unwrap();
+        other.resume_key(id).await.unwrap();
+        std::fs::remove_file(house.dir.path().join("resume").join(id.to_string())).ok();
+        // Destroyed by one, it leaves the memory of the other.
+        other.forget_destroyed_resume_keys().await.unwrap();
+        assert!(matches!(other.resume_key(id).await, Err(KeyError::Resume(ResumeError::Gone(_)))));
+    }
+}
+
+#[tokio::test]
 async fn a_root_that_cannot_be_stored_is_not_used() {
     let (house, service) = House::founded().await;
     // The staging name is taken by a directory, so nothing can be written beside the keyring.

@@ -119,6 +119,7 @@ impl Collector {
 
     async fn turn(&self) -> Result<Option<Round>, Failure> {
         let now = self.clock.now();
+        self.keys.forget_destroyed_resume_keys().await?;
         match Lease::take(&self.store, "collector", &self.node, now, LEASE).await? {
             Some(_) => Ok(Some(self.round().await?)),
             None => Ok(None),

@@ -14,10 +14,11 @@ pub(super) async fn rewrap(vault: Arc<Vault>) {
     if !opened(&vault).await {
         return;
     }
-    if let Err(e) = settle_root(&vault).await {
-        tracing::warn!(causes = e.causes(), "keys under an old root epoch cannot be moved now: {e}");
-    }
     loop {
+        // Left by a crash, or wrapped by another node in the moment of a rotation.
+        if let Err(e) = settle_root(&vault).await {
+            tracing::warn!(causes = e.causes(), "keys under an old root epoch cannot be moved now: {e}");
+        }
         if let Err(e) = rewrap_all(&vault).await {
             tracing::warn!(causes = e.causes(), "a rotation cannot go on now: {e}");
         }

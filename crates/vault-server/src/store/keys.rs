@@ -352,20 +352,42 @@ pub async fn put_rotation(conn: &mut Conn, row: &RotationRow) -> Result<(), Stor
     Ok(())
 }
 
-/// Writes down how far a rotation has come, or that it is done; false when it is over already, or another has begun:
-/// several nodes may go on with the same one.
-pub async fn advance_rotation(conn: &mut Conn, row: &RotationRow) -> Result<bool, StoreError> {
-    let text = "UPDATE rotations SET cursor = $1, done = $2, finished_at = $3
-                WHERE collection_id = $4 AND to_version = $5 AND finished_at IS NULL";
+/// Notes that `moved` more record keys were moved by the rotation to `to`, unless it has ended. Nodes may move them side by
+/// side.
+pub async fn advance_rotation(
+    conn: &mut Conn,
+    row: &RotationRow,
+    moved: u64,
+    cursor: &str,
+) -> Result<bool, StoreError> {
+    let text = "UPDATE rotations SET done = done + $1, cursor = $2
+                WHERE collection_id = $3 AND to_version = $4 AND finished_at IS NULL";
     let done = sqlx::query(text)
-        .bind(row.cursor.clone())
-        .bind(bigint(row.done)?)
-        .bind(row.finished_at.map(Timestamp::as_millis))
+        .bind(bigint(moved)?)
+        .bind(cursor.to_owned())
         .bind(row.collection.to_string())
         .bind(i64::from(row.to))
         .execute(conn)
         .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Ends the rotation to `row.to` and answers how many record keys it moved; `None` when it has ended already, or another
+/// has begun.
+pub async fn finish_rotation(
+    conn: &mut Conn,
+    row: &RotationRow,
+    now: Timestamp,
+) -> Result<Option<u64>, StoreError> {
+    let text = "UPDATE rotations SET finished_at = $1
+                WHERE collection_id = $2 AND to_version = $3 AND finished_at IS NULL RETURNING done";
+    let found = sqlx::query(text)
+        .bind(now.as_millis())
+        .bind(row.collection.to_string())
+        .bind(i64::from(row.to))
+        .fetch_optional(conn)
+        .await?;
+    found.map(|found| Columns::of("rotations", &found).unsigned("done")).transpose()
 }
 
 /// Enters a root epoch, or its new state.

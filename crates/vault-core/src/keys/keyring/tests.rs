@@ -52,6 +52,30 @@ fn what_was_stored_opens_what_was_wrapped() {
 }
 
 #[test]
+fn what_another_node_stored_is_taken_in_and_nothing_else_is() {
+    let first = keyring();
+    let mut other = open(&first.seal()).unwrap();
+    let mut first = first;
+    let before = first.seal();
+    let epoch = first.begin_epoch(NOW).unwrap();
+    assert!(other.root(epoch).is_err());
+    other.reread(&first.seal()).unwrap();
+    assert_eq!((other.epochs(), other.current().0), (first.epochs(), epoch));
+    let kek_ref = KekRef { collection: CollectionId::VAULT, version: 1 };
+    let wrap = first.current().1.wrap_kek(epoch, kek_ref, &Kek::generate());
+    assert!(other.root(epoch).unwrap().unwrap_kek(epoch, kek_ref, &wrap).is_ok());
+
+    let body = other.body();
+    assert_eq!(other.reread(&before).err(), Some(KeyringError::Older));
+    assert_eq!(other.reread(&keyring().seal()).err(), Some(KeyringError::WrongPassphrase));
+    let mut altered = first.seal();
+    altered[80] ^= 1;
+    assert_eq!(other.reread(&altered).err(), Some(KeyringError::Damaged));
+    assert!(other.reread(&with_checksum(altered)).is_err());
+    assert_eq!(*other.body(), *body);
+}
+
+#[test]
 fn epochs_begin_end_and_are_destroyed() {
     let mut ring = keyring();
     let first = ring.current().0;

@@ -37,7 +37,7 @@ pub async fn rewrap_all(vault: &Vault) -> Result<(), Failure> {
 
 /// Moves everything to the version of `rotation`. Records whose wrap does not open stay where they are, are told of in
 /// the log, and stop nobody else.
-async fn rewrap(vault: &Vault, mut rotation: RotationRow) -> Result<(), Failure> {
+async fn rewrap(vault: &Vault, rotation: RotationRow) -> Result<(), Failure> {
     let to = KekRef { collection: rotation.collection, version: rotation.to };
     let sources = {
         let mut reader = vault.store.read().await?;
@@ -56,7 +56,7 @@ async fn rewrap(vault: &Vault, mut rotation: RotationRow) -> Result<(), Failure>
             };
             let Some((last, _)) = batch.last() else { break };
             cursor = last.to_string();
-            let (moved, refused) = move_batch(vault, &mut rotation, from, to, &batch).await?;
+            let (moved, refused) = move_batch(vault, &rotation, from, to, &batch).await?;
             damaged += u64::try_from(refused.len()).unwrap_or(u64::MAX);
             for (record, why) in refused {
                 report(vault, from, record, why).await?;
@@ -73,7 +73,7 @@ async fn rewrap(vault: &Vault, mut rotation: RotationRow) -> Result<(), Failure>
 
 async fn move_batch(
     vault: &Vault,
-    rotation: &mut RotationRow,
+    rotation: &RotationRow,
     from: KekRef,
     to: KekRef,
     batch: &[(RecordId, Vec<u8>)],
@@ -103,33 +103,31 @@ async fn move_batch(
             moved += 1;
         }
     }
-    rotation.done += moved;
-    rotation.cursor = batch.last().map(|(id, _)| id.to_string()).unwrap_or_default();
-    keys::advance_rotation(tx.conn(), rotation).await?;
+    let cursor = batch.last().map(|(id, _)| id.to_string()).unwrap_or_default();
+    keys::advance_rotation(tx.conn(), rotation, moved, &cursor).await?;
     tx.commit().await?;
     Ok((moved, refused))
 }
 
-async fn finish(vault: &Vault, mut rotation: RotationRow, damaged: u64) -> Result<(), Failure> {
+async fn finish(vault: &Vault, rotation: RotationRow, damaged: u64) -> Result<(), Failure> {
     let now = vault.clock.now();
     let pen = StaffPen::of(vault, Some(rotation.collection)).await?;
+    let mut tx = vault.store.begin("finish_rotation").await?;
+    let Some(moved) = keys::finish_rotation(tx.conn(), &rotation, now).await? else {
+        // Another node has ended it, and said so in the log.
+        return Ok(tx.rollback().await?);
+    };
     let operation = Operation::Rewrap { from: rotation.from, to: rotation.to };
     let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let draft = drafted(&pen, now, None, Planned { operation, reason: Reason::HoldsWraps })
-        .data("moved", count(rotation.done))
+        .data("moved", count(moved))
         .data("damaged", count(damaged));
-    rotation.finished_at = Some(now);
-    let mut tx = vault.store.begin("finish_rotation").await?;
-    if !keys::advance_rotation(tx.conn(), &rotation).await? {
-        // Another node came to its end first, and has told of it.
-        return Ok(tx.rollback().await?);
-    }
     let ticket = vault.ledger()?.enqueue(&mut tx, pen.prepare(draft)?, None).await?;
     tx.commit().await?;
     vault.ledger()?.settle_later(ticket);
     // Old wraps have been overwritten in place; the write-ahead log still has pages with them.
     vault.store.scrub().await?;
-    tracing::info!(collection = %rotation.collection, to = rotation.to, moved = rotation.done, damaged, "rotation done");
+    tracing::info!(collection = %rotation.collection, to = rotation.to, moved, damaged, "rotation done");
     Ok(())
 }
 

@@ -102,6 +102,7 @@ pub(super) async fn run(
         }
     }
     // Whoever waits learns it at once; the outbox waits for the next node.
+    stop.cancel();
     lock(&shared.queue).clear();
     lock(&shared.waiting).clear();
     lock(&shared.placed).clear();
