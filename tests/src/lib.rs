@@ -11,6 +11,7 @@
 //! | [`acknowledged`] | what a server confirmed, and whether it still knows it after a crash |
 //! | [`published`] | the published log, verified with nothing but its public key |
 //! | [`power`] | disks rebuilt from recorded system calls, as they would be after power loss |
+//! | [`blocked`] | the published log's place, made unwritable |
 //! | [`cli`] | `vault-cli` as a person, and offline |
 //! | [`canary`] | a search for secrets in every encoding that they could hide in |
 //! | [`database`] | the metadata database opened behind the server's back |
@@ -21,6 +22,7 @@
 
 pub mod access;
 pub mod acknowledged;
+pub mod blocked;
 pub mod bucket;
 pub mod canary;
 pub mod cli;

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -23,6 +24,8 @@ pub struct Vault {
     folder: TempDir,
     /// The data directory's place in the folder.
     place: &'static str,
+    /// Where the data lie, if in another vault's room: this is a second node of it.
+    home: Option<PathBuf>,
     arguments: Vec<String>,
     /// What the server is started under: `strace …`; nothing by default.
     under: Vec<OsString>,
@@ -89,13 +92,23 @@ impl Vault {
         };
         let arguments = arguments.iter().map(|a| (*a).to_owned()).collect();
         let (under, variables) = (Vec::new(), Vec::new());
-        Self { child: None, folder, place: "data", arguments, under, variables, dev: nothing }
+        Self { child: None, folder, home: None, place: "data", arguments, under, variables, dev: nothing }
+    }
+
+    /// A second node on the same database, object store and keys, with a room of its own. To be dropped first.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        let mut node = Self::unstarted(room(), &[]);
+        (node.place, node.arguments, node.variables) = (self.place, self.arguments.clone(), self.variables.clone());
+        node.home = Some(self.home.clone().unwrap_or_else(|| self.folder.path().to_owned()));
+        node.launch();
+        node
     }
 
     /// The data directory.
     #[must_use]
     pub fn data(&self) -> PathBuf {
-        self.folder.path().join(self.place)
+        self.home.as_deref().unwrap_or(self.folder.path()).join(self.place)
     }
 
     /// The metadata database.
@@ -221,8 +234,8 @@ impl Vault {
     }
 
     fn try_launch(&mut self) -> Result<(), String> {
-        // What it last wrote there names the port of its last start.
-        let before = self.dev.url.clone();
+        // Each start writes the file anew; what lies there names the port of an earlier one, or another node's.
+        let before = self.written();
         let mut child = self.spawn();
         // Building the programs, where this is what needs them first, is not the server's time.
         let started = Instant::now();
@@ -231,7 +244,7 @@ impl Vault {
                 return Err(format!("vault-server ended with {status}:\n{}", self.log()));
             }
             if let Some(dev) = self.read_dev() {
-                let fresh = dev.url != before || started.elapsed() > Duration::from_secs(2);
+                let fresh = self.written() != before;
                 let ready = || Caller::new(&dev.url, None).try_send("GET", "/readyz", &[], &[]);
                 if fresh && ready().is_some_and(|answer| answer.status == 200) {
                     self.dev = dev;
@@ -252,6 +265,21 @@ impl Vault {
     pub fn crash(&mut self) {
         self.kill();
         self.launch();
+    }
+
+    /// What differs between one `dev.json` and the next.
+    fn written(&self) -> Option<(u64, std::time::SystemTime)> {
+        let found = std::fs::metadata(self.data().join("dev.json")).ok()?;
+        Some((found.ino(), found.modified().ok()?))
+    }
+
+    /// Waits until `/readyz` says so again.
+    pub fn wait_until_ready(&self) {
+        let start = Instant::now();
+        while self.nobody().get("/readyz").status != 200 {
+            assert!(start.elapsed() < READY, "the vault does not recover:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     fn read_dev(&self) -> Option<DevFile> {

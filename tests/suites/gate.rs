@@ -1,10 +1,9 @@
 //! Promise 4: no plaintext without a trace. The log is blocked, rows are inserted by hand, and nothing is played.
 
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use vault_tests::blocked::Blocked;
 use vault_tests::database;
 use vault_tests::fixtures::media;
 use vault_tests::vault::Vault;
@@ -41,7 +40,7 @@ fn p4_no_plaintext_without_a_logged_entry() {
     assert!(start.elapsed() < PATIENCE);
 
     drop(blocked);
-    wait_until_ready(&vault);
+    vault.wait_until_ready();
     let again = access::granted(&vault, &record);
     assert!(access::play(&vault, &again) == media(NAME));
     let _clean = cli::verify_log(&vault).expect(0);
@@ -91,46 +90,5 @@ fn p4_rows_inserted_by_hand_open_nothing() {
         let _grant = access::approve(&vault, "approver", &id);
         let opened = access::try_open(&vault.person("auditor"), &id, &json!({}));
         assert!(opened.status >= 400, "a role that no entry gave opens a session: {opened}");
-    }
-}
-
-/// The published log's place, blocked so that nothing can be written below it; undone when dropped.
-struct Blocked {
-    place: PathBuf,
-    aside: PathBuf,
-}
-
-impl Blocked {
-    fn log_of(vault: &Vault) -> Self {
-        let place = log_folder(&vault.data().join("objects")).expect("a published checkpoint below objects/");
-        let aside = vault.room().join("log-aside");
-        fs::rename(&place, &aside).expect("the log is moved aside");
-        // A file where a directory belongs: every write below it fails, for root too.
-        fs::write(&place, b"in the way").expect("blocked");
-        Self { place, aside }
-    }
-}
-
-impl Drop for Blocked {
-    fn drop(&mut self) {
-        fs::remove_file(&self.place).expect("unblocked");
-        fs::rename(&self.aside, &self.place).expect("the log is back");
-    }
-}
-
-/// The directory below `folder` that holds a file called `checkpoint`.
-fn log_folder(folder: &Path) -> Option<PathBuf> {
-    let entries: Vec<PathBuf> = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).collect();
-    if entries.iter().any(|path| path.is_file() && path.file_name().is_some_and(|name| name == "checkpoint")) {
-        return Some(folder.to_owned());
-    }
-    entries.iter().filter(|path| path.is_dir()).find_map(|path| log_folder(path))
-}
-
-fn wait_until_ready(vault: &Vault) {
-    let start = Instant::now();
-    while vault.nobody().get("/readyz").status != 200 {
-        assert!(start.elapsed() < PATIENCE, "the vault does not recover");
-        std::thread::sleep(Duration::from_millis(100));
     }
 }

@@ -7,6 +7,7 @@ mod crash;
 mod gate;
 mod matrix;
 mod memory;
+mod nodes;
 mod object_store;
 mod openapi;
 mod power_loss;
