@@ -374,11 +374,7 @@ pub async fn advance_rotation(
 
 /// Ends the rotation to `row.to` and answers how many record keys it moved; `None` when it has ended already, or another
 /// has begun.
-pub async fn finish_rotation(
-    conn: &mut Conn,
-    row: &RotationRow,
-    now: Timestamp,
-) -> Result<Option<u64>, StoreError> {
+pub async fn finish_rotation(conn: &mut Conn, row: &RotationRow, now: Timestamp) -> Result<Option<u64>, StoreError> {
     let text = "UPDATE rotations SET finished_at = $1
                 WHERE collection_id = $2 AND to_version = $3 AND finished_at IS NULL RETURNING done";
     let found = sqlx::query(text)

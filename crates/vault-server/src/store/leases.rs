@@ -174,8 +174,7 @@ mod tests {
     #[tokio::test]
     async fn a_lease_that_is_renewed_is_not_seized_whatever_the_clocks_say() {
         let dir = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}?mode=rwc", dir.path().join("vault.db").display());
-        let store = Store::open(&url, Arc::new(Metrics::new())).await.unwrap();
+        let store = crate::store::testing::store(dir.path()).await;
         let t0 = Timestamp::from_millis(1_000_000);
         assert_eq!(Lease::standing(&store, "log").await.unwrap(), None);
         let a = Lease::seize(&store, "log", "a", None, t0).await.unwrap().unwrap();
