@@ -123,6 +123,12 @@ impl Bucket {
         ]
     }
 
+    /// Where it listens, `host:port`.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// How it behaves from now on.
     #[must_use]
     pub fn manners(&self) -> &Manners {

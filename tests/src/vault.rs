@@ -117,6 +117,12 @@ impl Vault {
         self.data().join("vault.db")
     }
 
+    /// Whether this run of the suites keeps objects in a bucket, so that there is no directory to look into.
+    #[must_use]
+    pub fn keeps_objects_elsewhere(&self) -> bool {
+        self.variables.iter().any(|(name, _)| name == "FEEDBACK_VAULT_OBJECTS_URL")
+    }
+
     /// Room for a suite's own files, outside the data directory.
     #[must_use]
     pub fn room(&self) -> &Path {

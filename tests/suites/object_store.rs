@@ -1,6 +1,9 @@
 //! A vault on a bucket that throttles, fails, is slow, cuts transfers, loses answers, brings wrong bytes, or is gone.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -196,4 +199,91 @@ fn a_store_that_is_not_as_it_must_be_is_refused_in_words() {
     }
     let left = bucket.names();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// TLS in front of a bucket: `https://localhost:…`, and the certificate that has to be trusted for it.
+fn tls_before(plain: String) -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into();
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .expect("a certificate and its key");
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("https://localhost:{}", listener.local_addr().expect("an address").port());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().filter_map(Result::ok) {
+            let (config, plain) = (Arc::clone(&config), plain.clone());
+            std::thread::spawn(move || {
+                let session = rustls::ServerConnection::new(config).expect("a session");
+                let mut near = BufReader::new(rustls::StreamOwned::new(session, stream));
+                let mut far = BufReader::new(TcpStream::connect(plain).expect("the bucket listens"));
+                // One message each way in turn, until either side has no more or does not trust the other.
+                while let Some((asked, head_only)) = message(&mut near, false) {
+                    if far.get_mut().write_all(&asked).is_err() {
+                        return;
+                    }
+                    let Some((answered, _)) = message(&mut far, head_only) else { return };
+                    if near.get_mut().write_all(&answered).and_then(|()| near.get_mut().flush()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (url, made.cert.pem())
+}
+
+/// A message with its body, and whether it is a HEAD request.
+fn message(from: &mut impl BufRead, no_body: bool) -> Option<(Vec<u8>, bool)> {
+    let (mut bytes, mut length) = (Vec::new(), 0);
+    loop {
+        let mut line = String::new();
+        from.read_line(&mut line).ok().filter(|read| *read > 0)?;
+        bytes.extend_from_slice(line.as_bytes());
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+        if line == "\r\n" {
+            break;
+        }
+    }
+    let head_only = bytes.starts_with(b"HEAD ");
+    let mut body = vec![0; if no_body { 0 } else { length }];
+    from.read_exact(&mut body).ok()?;
+    bytes.extend_from_slice(&body);
+    Some((bytes, head_only))
+}
+
+#[test]
+fn a_private_authority_is_trusted_when_it_is_named_and_no_other_is() {
+    let bucket = Bucket::start(5);
+    let room = tempfile::tempdir().expect("a folder");
+    std::fs::write(room.path().join("vault.toml"), "data_dir = 'data'\nlog_name = 'vault.example/log'\n")
+        .expect("written");
+    let (url, certificate) = tls_before(bucket.address().to_owned());
+    let named = room.path().join("ca.pem");
+    std::fs::write(&named, certificate).expect("written");
+    let check = |authority: Option<&std::path::Path>| {
+        let mut command = Command::new(program("vault-server"));
+        command.args(["check", "--config", "vault.toml"]).current_dir(room.path()).envs(bucket.variables(room.path()));
+        command.env("FEEDBACK_VAULT_OBJECTS_ENDPOINT", &url).env_remove("FEEDBACK_VAULT_OBJECTS_ALLOW_HTTP");
+        if let Some(path) = authority {
+            command.env("FEEDBACK_VAULT_OBJECTS_CA_FILE", path);
+        }
+        let done = command.output().expect("it starts");
+        (done.status.success(), String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned())
+    };
+    let (fit, said) = check(Some(&named));
+    assert!(fit, "{said}");
+    assert!(bucket.names().is_empty());
+    let (fit, said) = check(None);
+    assert!(!fit && said.contains("certificate"), "{said}");
+    let stranger = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    std::fs::write(&named, stranger.cert.pem()).expect("written");
+    let (fit, said) = check(Some(&named));
+    assert!(!fit && said.contains("certificate"), "{said}");
 }

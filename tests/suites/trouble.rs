@@ -1,5 +1,5 @@
-//! Trouble that lasts, on the embedded default: a full disk, a directory that became read-only. A bounded answer, no
-//! byte that is not accounted for, restrictions that bite, recovery without hands.
+//! Trouble that lasts, on the embedded default: a full disk, a directory that became read-only, a database that somebody
+//! holds locked. A bounded answer, no byte that is not accounted for, restrictions that bite, recovery without hands.
 //!
 //! A small file system of its own is needed to fill one: without the right to mount (outside of root) these tests say so
 //! and end.
@@ -153,5 +153,76 @@ fn objects_that_became_read_only_are_a_503_and_restrictions_bite() {
     assert!(access::play(&vault, &session) == recording);
     let again = vault.person("analyst").get(&playing.playback_url);
     assert!((400..500).contains(&again.status), "the restriction stands: {again}");
+    let _clean = cli::verify_log(&vault).expect(0);
+}
+
+/// The database's write lock, as a backup tool or an operator's shell may hold it; let go when dropped.
+struct Locked {
+    release: Option<std::sync::mpsc::Sender<()>>,
+    holder: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Locked {
+    fn database(path: PathBuf) -> Self {
+        use sqlx::Connection as _;
+        let (release, until) = std::sync::mpsc::channel::<()>();
+        let (held, holds) = std::sync::mpsc::channel();
+        let holder = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+                let mut connection = sqlx::SqliteConnection::connect_with(&options).await.expect("the database opens");
+                sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut connection).await.expect("the lock is had");
+                held.send(()).expect("the test waits");
+                // Ends when the test is done with it, however it ends.
+                let _ = until.recv();
+                sqlx::raw_sql("ROLLBACK").execute(&mut connection).await.expect("the lock is let go");
+            });
+        });
+        holds.recv().expect("the lock is had");
+        Self { release: Some(release), holder: Some(holder) }
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        drop(self.release.take());
+        if let Some(holder) = self.holder.take() {
+            let _ = holder.join();
+        }
+    }
+}
+
+#[test]
+fn a_database_that_is_held_locked_is_a_503_and_what_was_revoked_stays_so() {
+    let vault = Vault::start_where(&[], |_| Vec::new());
+    let recording = wav(300_000, &mut Chance::new(0x5eed_0503));
+    let record = tus::upload(&vault, "call.wav", "audio/wav", &recording);
+    let request = access::request(&vault, "analyst", &record, "Hear what was said", "C-1");
+    let approved = access::approve(&vault, "approver", &request);
+    let playing = access::open(&vault, "analyst", &request);
+    let revoked = vault.person("approver").delete(&format!("/v1/grants/{}", approved.grant_id));
+    assert!(revoked.status < 300, "{revoked}");
+    let unfinished = tus::create(&vault, "call.wav", "audio/wav", recording.len());
+    let other = access::request(&vault, "analyst", &record, "Hear what was said", "C-2");
+    let standing = access::approve(&vault, "approver", &other);
+
+    let locked = Locked::database(vault.database());
+    unavailable("an upload", || unfinished.patch(&vault, 0, &recording));
+    unavailable("a session", || access::try_open(&vault.person("analyst"), &other, &json!({})));
+    // Nothing is taken away that cannot be kept; nor is it said to be.
+    unavailable("a revocation", || vault.person("approver").delete(&format!("/v1/grants/{}", standing.grant_id)));
+    let refused = vault.person("analyst").get(&playing.playback_url);
+    assert!((400..500).contains(&refused.status), "a revoked grant: {refused}");
+
+    drop(locked);
+    wait_until_ready(&vault);
+    let offset = usize::try_from(unfinished.offset(&vault)).expect("small");
+    let answer = unfinished.patch(&vault, offset as u64, &recording[offset..]).expect(204);
+    let session = access::granted(&vault, answer.header(VAULT_RECORD_ID).expect("a record"));
+    assert!(access::play(&vault, &session) == recording);
+    let revoked = vault.person("approver").delete(&format!("/v1/grants/{}", standing.grant_id));
+    assert!(revoked.status < 300, "{revoked}");
+    assert!(access::try_open(&vault.person("analyst"), &other, &json!({})).status >= 400);
     let _clean = cli::verify_log(&vault).expect(0);
 }

@@ -1,6 +1,5 @@
 //! For tests: a whole vault in a temporary directory, unsealed, with people, asked over HTTP without a socket.
 
-pub mod faulty;
 pub mod oracle;
 mod sweep;
 mod time;

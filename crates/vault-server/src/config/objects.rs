@@ -27,7 +27,7 @@ pub struct Objects {
     pub role_arn: Option<String>,
     /// The file that the platform keeps the web identity's token in.
     pub web_identity_token_file: Option<PathBuf>,
-    /// Further authorities for the endpoint's certificate, PEM.
+    /// Authorities for the endpoint's certificate, PEM, instead of the system's.
     pub ca_file: Option<PathBuf>,
     /// Plain HTTP, to an endpoint on this machine only.
     pub allow_http: bool,

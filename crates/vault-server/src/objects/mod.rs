@@ -20,6 +20,8 @@ mod writer;
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+pub mod faulty;
 
 use core::ops::Range;
 use core::time::Duration;

@@ -61,7 +61,9 @@ pub(super) fn client(settings: &Settings, bucket: &Bucket, read: ReadSecret) -> 
         if authorities.is_empty() {
             return Err(failed("no certificate".into()));
         }
-        options = authorities.into_iter().fold(options, ClientOptions::with_root_certificate);
+        // Whoever names the authority of a private store wants no other to vouch for it.
+        let only = options.with_no_system_certificates(true);
+        options = authorities.into_iter().fold(only, ClientOptions::with_root_certificate);
     }
     let virtual_hosted = settings.addressing() == Addressing::VirtualHost;
     let mut builder = AmazonS3Builder::new()

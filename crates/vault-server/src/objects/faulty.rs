@@ -16,18 +16,20 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult,
 };
 
-use crate::objects::Objects;
-use crate::store::faults::Fault;
+use super::Objects;
 
 /// What a call is called in a sweep: what it does, to what. `put media`, `get log`, `head journal`.
 pub type Call = String;
+
+/// Whether a call that says it failed happened all the same.
+type Persisted = bool;
 
 /// The store, shared by the vault and the test that makes it fail.
 #[derive(Debug, Default)]
 pub struct Faulty {
     inner: Arc<InMemory>,
     made: Mutex<BTreeMap<Call, u64>>,
-    next: Mutex<Option<(Call, u64, Fault)>>,
+    next: Mutex<Option<(Call, u64, Persisted)>>,
     down: AtomicBool,
 }
 
@@ -37,9 +39,9 @@ impl Faulty {
         Objects::over(Arc::clone(self) as Arc<dyn ObjectStore>).collecting(140_000)
     }
 
-    /// The call `call` that comes after `before` others of its name fails.
-    pub fn fail(&self, call: &str, before: u64, fault: Fault) {
-        *self.next.lock().unwrap() = Some((call.to_owned(), before, fault));
+    /// The call `call` that comes after `before` others of its name fails, having happened or not.
+    pub fn fail(&self, call: &str, before: u64, persisted: bool) {
+        *self.next.lock().unwrap() = Some((call.to_owned(), before, persisted));
     }
 
     /// No more faults; whether there was one waiting that never came.
@@ -69,9 +71,9 @@ impl Faulty {
         self.inner.get(&Path::from(name)).await.ok()?.bytes().await.ok()
     }
 
-    fn called(&self, what: &str, at: &Path) -> Option<Fault> {
+    fn called(&self, what: &str, at: &Path) -> Option<Persisted> {
         if self.down.load(Ordering::SeqCst) {
-            return Some(Fault::NotPersisted);
+            return Some(false);
         }
         let call = format!("{what} {}", at.parts().next().map_or_else(String::new, |part| part.as_ref().to_owned()));
         *self.made.lock().unwrap().entry(call.clone()).or_default() += 1;
@@ -99,7 +101,7 @@ fn failed() -> object_store::Error {
 impl ObjectStore for Faulty {
     async fn put_opts(&self, at: &Path, bytes: PutPayload, options: PutOptions) -> object_store::Result<PutResult> {
         let fault = self.called("put", at);
-        if fault == Some(Fault::NotPersisted) {
+        if fault == Some(false) {
             return Err(failed());
         }
         let done = self.inner.put_opts(at, bytes, options).await?;
@@ -127,7 +129,7 @@ impl ObjectStore for Faulty {
     ) -> BoxStream<'static, object_store::Result<Path>> {
         // The vault deletes one name at a time, below `media/` or `check/`.
         let fault = self.called("delete", &Path::from("media"));
-        if fault == Some(Fault::NotPersisted) {
+        if fault == Some(false) {
             return futures_util::stream::once(async { Err(failed()) }).boxed();
         }
         let deleted = self.inner.delete_stream(locations);
