@@ -117,6 +117,33 @@ impl CollectionRow {
         row.map(|row| Self::read(&Columns::of(TABLE, &row))).transpose()
     }
 
+    /// Whose row has this name, whatever else it says.
+    pub async fn id_of(conn: &mut AnyConnection, name: &CollectionName) -> Result<Option<CollectionId>, StoreError> {
+        let row =
+            sqlx::query("SELECT id FROM collections WHERE name = $1").bind(name.as_str()).fetch_optional(conn).await?;
+        row.map(|row| Columns::of(TABLE, &row).parsed("id")).transpose()
+    }
+
+    /// Every identifier, the one whose row has this name first: for what must be done whatever the rest of a row has
+    /// become.
+    pub async fn ids(conn: &mut AnyConnection, name: &CollectionName) -> Result<Vec<CollectionId>, StoreError> {
+        let rows = sqlx::query("SELECT id FROM collections ORDER BY CASE WHEN name = $1 THEN 0 ELSE 1 END, id")
+            .bind(name.as_str())
+            .fetch_all(conn)
+            .await?;
+        // What is no identifier is no collection's.
+        Ok(rows.iter().filter_map(|row| Columns::of(TABLE, row).parsed("id").ok()).collect())
+    }
+
+    /// Calls it suspended, whatever it was; what is closed stays closed.
+    pub async fn suspend(conn: &mut AnyConnection, id: CollectionId) -> Result<(), StoreError> {
+        sqlx::query("UPDATE collections SET state = 'suspended' WHERE id = $1 AND state <> 'closed'")
+            .bind(id.to_string())
+            .execute(conn)
+            .await?;
+        Ok(())
+    }
+
     /// At most `limit` collections behind `after`, in the order in which they were set up.
     pub async fn page(conn: &mut Conn, after: &str, limit: u32) -> Result<Vec<Self>, StoreError> {
         let rows = sqlx::query(select!("WHERE id > $1 ORDER BY id LIMIT $2"))

@@ -20,7 +20,7 @@ use vault_core::privacy::readiness::{Facts, Missing, may_open};
 use vault_core::time::Timestamp;
 
 pub use crate::store::collections::{CollectionRow, CollectionState};
-pub use change::{create, open, suspend};
+pub use change::{Suspension, create, open, suspend};
 pub use proof::Policies;
 
 use super::callers::{self, Caller};

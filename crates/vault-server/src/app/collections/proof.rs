@@ -33,24 +33,42 @@ impl Policies {
     }
 }
 
+/// What the log quotes of a collection; `None` when there is no such entry, or it is not about it.
+async fn quoted(vault: &Vault, id: CollectionId) -> Result<Option<Quoted>, Failure> {
+    if let Some(quoted) = vault.policies.quoted(id) {
+        return Ok(Some(quoted));
+    }
+    let found = vault.ledger()?.find::<CollectionCreated>(&reference::collection(id)).await?;
+    let found = found.filter(|entry| entry.collection() == Some(id));
+    let quoted = found.and_then(|entry| {
+        let name = entry.data("name")?.as_str()?.parse().ok()?;
+        Some(Quoted { name, policy: *entry.policy()? })
+    });
+    if let Some(quoted) = &quoted {
+        vault.policies.keep(id, quoted.clone());
+    }
+    Ok(quoted)
+}
+
+/// The collection that is called `name` where somebody wants it stopped: by the log's word for it, and where the log has
+/// none by the row's.
+pub(super) async fn meant(vault: &Vault, name: &CollectionName) -> Result<CollectionId, Failure> {
+    let mut reader = vault.store.read().await?;
+    let ids = CollectionRow::ids(reader.conn(), name).await?;
+    let by_row = CollectionRow::id_of(reader.conn(), name).await?;
+    drop(reader);
+    for id in ids {
+        if quoted(vault, id).await?.is_some_and(|quoted| quoted.name == *name) {
+            return Ok(id);
+        }
+    }
+    by_row.ok_or_else(|| Code::NotFound.into())
+}
+
 /// The row, if its name and policy are those that the log quotes. The name counts too: with two names swapped, what is
 /// meant for one collection would be done to the other.
 pub(super) async fn held_against_log(vault: &Vault, row: CollectionRow) -> Result<CollectionRow, Failure> {
-    let quoted = match vault.policies.quoted(row.id) {
-        Some(quoted) => Some(quoted),
-        None => {
-            let found = vault.ledger()?.find::<CollectionCreated>(&reference::collection(row.id)).await?;
-            let found = found.filter(|entry| entry.collection() == Some(row.id));
-            let quoted = found.and_then(|entry| {
-                let name = entry.data("name")?.as_str()?.parse().ok()?;
-                Some(Quoted { name, policy: *entry.policy()? })
-            });
-            if let Some(quoted) = &quoted {
-                vault.policies.keep(row.id, quoted.clone());
-            }
-            quoted
-        }
-    };
+    let quoted = quoted(vault, row.id).await?;
     if quoted.is_some_and(|quoted| quoted.name == row.name && quoted.policy == row.policy_hash) {
         return Ok(row);
     }

@@ -9,6 +9,7 @@ use vault_api::code::Code;
 use vault_core::time::Clock as _;
 
 use super::{find, takes_uploads};
+use crate::app::restrict::Subject;
 use crate::testing::{House, collection};
 
 const COLLECTIONS: &str = "/v1/collections";
@@ -89,6 +90,65 @@ async fn p6_a_suspended_collection_takes_nothing_whatever_its_row_says() {
     house.by_hand("UPDATE collections SET state = 'suspended'").await;
     assert_eq!(open(&house, "calls").await.0, StatusCode::OK);
     assert_eq!(takes(&house, "calls").await, Ok(()));
+}
+
+fn restricted(house: &House, id: &Value) -> bool {
+    let subject = Subject::new().collection(id.as_str().unwrap().parse().unwrap());
+    house.vault.restrictions.check(&subject).is_err()
+}
+
+#[tokio::test]
+async fn p6_no_edited_or_damaged_row_holds_up_a_suspension() {
+    let house = House::new().await;
+    let (_, other) = create(&house, collection("other", LATER)).await;
+    for (name, edit) in [
+        ("called-suspended", "UPDATE collections SET state = 'suspended' WHERE name = 'called-suspended'"),
+        ("called-closed", "UPDATE collections SET state = 'closed' WHERE name = 'called-closed'"),
+        ("called-draft", "UPDATE collections SET state = 'draft' WHERE name = 'called-draft'"),
+        ("no-state", "UPDATE collections SET state = 'x' WHERE name = 'no-state'"),
+        ("no-policy", "UPDATE collections SET policy = '{}' WHERE name = 'no-policy'"),
+        ("no-hash", "UPDATE collections SET policy_hash = x'00' WHERE name = 'no-hash'"),
+        (
+            "no-key",
+            "UPDATE kek_children SET wrap = x'00' WHERE collection_id IN (SELECT id FROM collections WHERE name = 'no-key')",
+        ),
+    ] {
+        let (status, made) = create(&house, collection(name, LATER)).await;
+        assert_eq!(status, StatusCode::CREATED, "{made}");
+        assert_eq!(open(&house, name).await.0, StatusCode::OK);
+        house.by_hand(edit).await;
+        let path = format!("{COLLECTIONS}/{name}/suspend");
+        let answer = house.ask("approver", "POST", &path, json!({"reason": "a complaint"})).await;
+        if ["no-policy", "no-hash"].contains(&name) {
+            assert_eq!((answer.0, code(&answer)), (StatusCode::INTERNAL_SERVER_ERROR, "integrity_failure"), "{name}");
+            assert_eq!((&answer.1["suspended"], &answer.1["journalled"]), (&json!(true), &json!(true)), "{name}");
+        } else {
+            assert_eq!(answer.0, StatusCode::OK, "{name}: {}", answer.1);
+        }
+        assert!(restricted(&house, &made["id"]), "{name}");
+        let again = house.ask("approver", "POST", &path, json!({"reason": "a complaint"})).await;
+        assert_eq!((again.0, code(&again)), (StatusCode::CONFLICT, "collection_state"), "{name}");
+    }
+    assert!(!restricted(&house, &other["id"]));
+    // Nor does a row called open by hand keep the suspension from being lifted.
+    house.by_hand("UPDATE collections SET state = 'open' WHERE name = 'called-suspended'").await;
+    assert_eq!(open(&house, "called-suspended").await.0, StatusCode::OK);
+    assert_eq!(takes(&house, "called-suspended").await, Ok(()));
+}
+
+#[tokio::test]
+async fn p6_with_names_swapped_the_collection_that_was_meant_is_suspended() {
+    let house = House::new().await;
+    let (_, calls) = create(&house, collection("calls", LATER)).await;
+    let (_, other) = create(&house, collection("other", LATER)).await;
+    house.by_hand("UPDATE collections SET name = 'aside' WHERE name = 'calls'").await;
+    house.by_hand("UPDATE collections SET name = 'calls' WHERE name = 'other'").await;
+    house.by_hand("UPDATE collections SET name = 'other' WHERE name = 'aside'").await;
+    let house = house.restarted().await;
+    let path = format!("{COLLECTIONS}/calls/suspend");
+    let answer = house.ask("approver", "POST", &path, json!({"reason": "a complaint"})).await;
+    assert_eq!((code(&answer), &answer.1["suspended"]), ("integrity_failure", &json!(true)));
+    assert!(restricted(&house, &calls["id"]) && !restricted(&house, &other["id"]));
 }
 
 #[tokio::test]

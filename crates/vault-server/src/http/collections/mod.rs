@@ -95,7 +95,8 @@ async fn open(
     params(("collection" = String, Path, description = "The collection's name")), request_body = Reason,
     responses((status = 200, body = Collection), (status = 202, body = Collection, description = "In force, not journalled yet"),
         (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
-        (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem),
+        (status = 404, body = Problem), (status = 409, body = Problem, description = "It is suspended already"), (status = 422, body = Problem),
+        (status = 500, body = Problem, description = "Its row is damaged; with the member `suspended` it is suspended all the same"),
         (status = 503, body = Problem)))]
 async fn suspend(
     State(vault): State<Arc<Vault>>,
@@ -103,9 +104,15 @@ async fn suspend(
     Named(name): Named<CollectionName>,
     Body(why): Body<Reason>,
 ) -> Result<(StatusCode, Json<Collection>), Failure> {
-    let (shown, journalled) = collections::suspend(&vault, &caller, &name, &why.reason).await?;
-    let status = if journalled { StatusCode::OK } else { StatusCode::ACCEPTED };
-    Ok((status, Json(wire::collection(shown)?)))
+    let done = collections::suspend(&vault, &caller, &name, &why.reason).await?;
+    let status = if done.journalled { StatusCode::OK } else { StatusCode::ACCEPTED };
+    match done.shown.and_then(wire::collection) {
+        Ok(shown) => Ok((status, Json(shown))),
+        Err(failure) => Err(failure
+            .detail("the collection is suspended; what is stored of it is damaged")
+            .member("suspended", true)
+            .member("journalled", done.journalled)),
+    }
 }
 
 /// The notice that data subjects are shown. `sha256` is that of the text's exact bytes; consents name it.
