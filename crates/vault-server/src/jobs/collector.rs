@@ -134,13 +134,7 @@ impl Collector {
         if open {
             self.expire(now, &mut round).await?;
         }
-        loop {
-            let buried = garbage::bury_intents(&self.store, now, DEADLINE).await?;
-            round.buried += buried;
-            if buried == 0 {
-                break;
-            }
-        }
+        self.bury(now, &mut round).await?;
         self.delete(now, &mut round).await?;
         round.dropped = garbage::drop_ended(&self.store, now.minus(REMEMBERED)).await?;
         if round.expired > 0 {
@@ -197,6 +191,19 @@ impl Collector {
         tx.commit().await?;
         self.ledger.settle_later(ticket);
         Ok(true)
+    }
+
+    async fn bury(&self, now: Timestamp, round: &mut Round) -> Result<(), StoreError> {
+        let mut after = String::new();
+        loop {
+            let batch = garbage::bury_intents(&self.store, now, DEADLINE, &after).await?;
+            round.buried += batch.rows.len() as u64;
+            round.damaged += batch.damaged;
+            match batch.next {
+                Some(next) => after = next,
+                None => return Ok(()),
+            }
+        }
     }
 
     async fn delete(&self, now: Timestamp, round: &mut Round) -> Result<(), StoreError> {

@@ -53,10 +53,9 @@ impl<T> Batch<T> {
                 Err(_) => batch.damaged += 1,
             }
         }
-        if rows.len() as i64 == BATCH
-            && let Some(last) = rows.last()
-        {
-            batch.next = Some(Columns::of(table, last).text(key)?);
+        if rows.len() as i64 == BATCH {
+            // A key that is no text sorts behind every text, so the last text is as far as there is to go.
+            batch.next = rows.iter().rev().find_map(|row| Columns::of(table, row).text(key).ok());
         }
         Ok(batch)
     }
@@ -96,26 +95,33 @@ pub async fn is_stale(tx: &mut Tx, id: UploadId, now: Timestamp) -> Result<bool,
     Ok(row.rows_affected() == 1)
 }
 
-/// Turns intents that nobody can fulfil any more into garbage, a batch of them; answers how many.
+/// Turns intents that nobody can fulfil any more into garbage, a batch of them behind `after`. In `rows` are their names.
 ///
 /// An intent is dead once its upload is over or has a higher fence: registering a part compares the fence, so its
-/// part can never be registered. Its PUT may still be under way and land later, hence `verify_after`.
-pub async fn bury_intents(store: &Store, now: Timestamp, patience: core::time::Duration) -> Result<u64, StoreError> {
+/// part can never be registered. Its PUT may still be under way and land later, hence `verify_after`. A row whose name is
+/// no name stays where it is: it was not written by the vault and leads to nothing.
+pub async fn bury_intents(
+    store: &Store,
+    now: Timestamp,
+    patience: core::time::Duration,
+    after: &str,
+) -> Result<Batch<Name>, StoreError> {
     let mut tx = store.begin("bury_intents").await?;
     let rows = sqlx::query(
-        "SELECT name FROM intents WHERE NOT EXISTS (
+        "SELECT name FROM intents WHERE name > $1 AND NOT EXISTS (
            SELECT 1 FROM uploads WHERE uploads.id = intents.upload_id AND uploads.state = 'open'
              AND uploads.fence = intents.fence)
-         ORDER BY name LIMIT $1",
+         ORDER BY name LIMIT $2",
     )
+    .bind(after.to_owned())
     .bind(BATCH)
     .fetch_all(tx.conn())
     .await?;
-    for row in &rows {
-        let name = Columns::of("intents", row).text("name")?;
+    let batch = Batch::read("intents", &rows, "name", |c| c.parsed::<Name>("name"))?;
+    for name in &batch.rows {
         // The deadline as it is when the intent goes: whoever writes under it may have put it off since the look above.
         let gone = sqlx::query("DELETE FROM intents WHERE name = $1 RETURNING deadline")
-            .bind(name.clone())
+            .bind(name.to_string())
             .fetch_optional(tx.conn())
             .await?;
         let Some(gone) = gone else { continue };
@@ -123,13 +129,13 @@ pub async fn bury_intents(store: &Store, now: Timestamp, patience: core::time::D
         let deadline = Columns::of("intents", &gone).time("deadline").unwrap_or(now);
         let verify_after = deadline.max(now).plus(patience);
         sqlx::query("INSERT INTO garbage (name, verify_after) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING")
-            .bind(name)
+            .bind(name.to_string())
             .bind(verify_after.as_millis())
             .execute(tx.conn())
             .await?;
     }
     tx.commit().await?;
-    Ok(rows.len() as u64)
+    Ok(batch)
 }
 
 /// A name to delete.

@@ -262,6 +262,24 @@ async fn a_name_that_a_part_has_is_never_deleted_and_a_damaged_row_costs_itself_
 }
 
 #[tokio::test]
+async fn p12_a_damaged_intent_costs_itself_alone() {
+    let ground = Ground::lay().await;
+    let row = ground.upload().await;
+    let orphan = ground.part(&row, false).await;
+    let insert = "INSERT INTO intents (name, upload_id, fence, deadline) VALUES ($1, 'x', 0, 0)";
+    ground.execute(insert, &["media/../../etc/passwd".to_owned()]).await;
+    ground
+        .execute("INSERT INTO intents (name, upload_id, fence, deadline) VALUES (x'00ff', $1, 0, 0)", &["y".to_owned()])
+        .await;
+    uploads::take(&ground.store, row.id, 0).await.unwrap().unwrap();
+    let round = ground.collector().round().await.unwrap();
+    assert_eq!(round, Round { buried: 1, left: 1, damaged: 2, ..Round::default() });
+    assert!(!ground.objects.exists(&orphan).await.unwrap());
+    let again = ground.collector().round().await.unwrap();
+    assert_eq!((again.buried, again.damaged), (0, 2), "what is damaged stays and is told again");
+}
+
+#[tokio::test]
 async fn more_than_a_batch_is_done_in_one_round() {
     let ground = Ground::lay().await;
     for _ in 0..130 {
