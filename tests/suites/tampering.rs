@@ -3,6 +3,7 @@
 //! After each attack the same holds: no byte leaves the vault that is not the recording's own at that place, the
 //! answer is an error or a stream that is cut, the log has a finding, and the attack undone, the recording plays again.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -10,7 +11,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use vault_api::audit::AuditPage;
+use vault_api::audit::{AuditEntry, AuditPage};
 use vault_api::names::VAULT_RECORD_ID;
 use vault_tests::fixtures::{Chance, wav};
 use vault_tests::vault::Vault;
@@ -54,10 +55,35 @@ impl Stage {
         database::texts(&self.vault, &format!("SELECT id FROM objects WHERE record_id = '{record}'")).remove(0)
     }
 
-    fn findings(&self) -> usize {
-        let page: AuditPage =
-            self.vault.person("auditor").get("/v1/audit/entries?type=finding.reported&limit=500").expect(200).read();
-        page.items.len()
+    /// What the server has noticed so far, by name: the log tells a finding about a record once an hour.
+    fn noticed(&self) -> Vec<String> {
+        let said = self.vault.log();
+        let noticed = said.lines().filter(|line| line.contains("what is stored is damaged"));
+        let name = |line: &str| line.split("finding=\"").nth(1)?.split('"').next().map(str::to_owned);
+        noticed.map(|line| name(line).unwrap_or_else(|| panic!("no finding is named: {line}"))).collect()
+    }
+
+    /// Every kind of damage that was noticed is in the log, once (twice where an hour of the clock ended meanwhile).
+    #[track_caller]
+    fn told(&self) {
+        let kinds: BTreeSet<String> = self.noticed().into_iter().collect();
+        let patience = Instant::now() + Duration::from_secs(20);
+        loop {
+            let page: AuditPage = self
+                .vault
+                .person("auditor")
+                .get("/v1/audit/entries?type=finding.reported&limit=500")
+                .expect(200)
+                .read();
+            let finding = |entry: &AuditEntry| entry.entry["data"]["finding"].as_str().map(str::to_owned);
+            let told: Vec<String> = page.items.iter().filter_map(finding).collect();
+            if told.iter().collect::<BTreeSet<_>>() == kinds.iter().collect() {
+                assert!(told.len() <= 2 * kinds.len(), "the log repeats itself: {told:?}");
+                return;
+            }
+            assert!(Instant::now() < patience, "noticed {kinds:?}, the log has {told:?}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// The recording plays, whole and by range.
@@ -72,7 +98,7 @@ impl Stage {
     #[track_caller]
     #[allow(clippy::needless_lifetimes)] // Needed: without it the undoing closure has no lifetime to borrow from.
     fn attack<'a>(&'a self, name: &str, act: impl FnOnce() -> Box<dyn FnOnce() + 'a>) {
-        let before = self.findings();
+        let before = self.noticed().len();
         let undo = act();
         let body = json!({"representation": "original"});
         let opened = access::try_open(&self.vault.person("analyst"), &self.request, &body);
@@ -97,8 +123,8 @@ impl Stage {
             );
         }
         let patience = Instant::now() + Duration::from_secs(20);
-        while self.findings() == before {
-            assert!(Instant::now() < patience, "{name}: no finding in the log");
+        while self.noticed().len() == before {
+            assert!(Instant::now() < patience, "{name}: nothing was noticed");
             std::thread::sleep(Duration::from_millis(100));
         }
         undo();
@@ -204,6 +230,7 @@ fn p12_parts_flipped_cut_swapped_reordered_foreign_and_missing() {
     stage.attack("a part of another recording", || replaced(&parts[1], Some(read(&foreign[1]))));
     stage.attack("the first part of another recording", || replaced(&parts[0], Some(read(&foreign[0]))));
 
+    stage.told();
     let other = access::granted(&stage.vault, &stage.other);
     assert!(access::play(&stage.vault, &other) == wav(LENGTH, &mut Chance::new(8)), "damage of one touches no other");
     let _clean = cli::verify_log(&stage.vault).expect(0);
@@ -247,6 +274,7 @@ fn p12_rows_of_parts_and_objects_edited_by_hand() {
         "UPDATE parts SET object_id = '{object}', start = start - 100000000 WHERE object_id = '{foreign}' AND start > 100000000"
     );
     stage.edit("the last part's row gone", &gone, &back);
+    stage.told();
 }
 
 #[test]
@@ -266,4 +294,5 @@ fn p2_wraps_swapped_foreign_and_renamed() {
     stage.edit("the wrap cut", &put(&own[..own.len() - 2]), &put(&own));
     let version = |v: u32| format!("UPDATE records SET kek_version = {v} WHERE id = '{record}'");
     stage.edit("another version named", &version(2), &version(1));
+    stage.told();
 }

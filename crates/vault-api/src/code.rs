@@ -69,6 +69,8 @@ codes! {
         "Send application/json.";
     RateLimited, "rate_limited", 429, "Too many requests",
         "Wait as long as Retry-After says.";
+    QuotaExceeded, "quota_exceeded", 429, "The collection's quota is used up",
+        "Wait as long as Retry-After says, or ask the operator for more.";
     Conflict, "conflict", 409, "Something changed meanwhile, or exists already",
         "Read the present state and decide again.";
     Internal, "internal", 500, "The vault failed",

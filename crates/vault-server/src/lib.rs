@@ -17,3 +17,4 @@ pub mod store;
 pub mod telemetry;
 #[cfg(test)]
 pub mod testing;
+pub mod tls;

@@ -24,11 +24,18 @@ pub struct RequestLabel {
     status: u16,
 }
 
+/// The label of a refusal by a limit: the limit's key.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct LimitLabel {
+    limit: &'static str,
+}
+
 /// Every metric of this node.
 pub struct Metrics {
     registry: Registry,
     transactions: Family<TransactionLabel, Histogram>,
     requests: Family<RequestLabel, Counter>,
+    limited: Family<LimitLabel, Counter>,
     /// Plaintext bytes taken in.
     pub uploaded_bytes: Counter,
     /// Plaintext bytes played.
@@ -60,6 +67,8 @@ impl Metrics {
         );
         let requests = Family::<RequestLabel, Counter>::default();
         registry.register("http_requests", "HTTP requests answered", requests.clone());
+        let limited = Family::<LimitLabel, Counter>::default();
+        registry.register("limited", "Requests and connections refused by a limit", limited.clone());
         let uploaded_bytes = Counter::default();
         registry.register_with_unit("uploaded", "Plaintext taken in", Unit::Bytes, uploaded_bytes.clone());
         let played_bytes = Counter::default();
@@ -76,6 +85,7 @@ impl Metrics {
             registry,
             transactions,
             requests,
+            limited,
             uploaded_bytes,
             played_bytes,
             audit_entries,
@@ -104,6 +114,11 @@ impl Metrics {
             _ => "other",
         };
         self.requests.get_or_create(&RequestLabel { method, route: route.to_owned(), status }).inc();
+    }
+
+    /// Something was refused by the limit of this key.
+    pub fn limited(&self, limit: &'static str) {
+        self.limited.get_or_create(&LimitLabel { limit }).inc();
     }
 
     /// All metrics as OpenMetrics text.

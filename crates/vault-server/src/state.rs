@@ -14,6 +14,7 @@ use crate::app::callers::Callers;
 use crate::app::collections::Policies;
 use crate::app::error::Failure;
 use crate::app::ledger::{Ledger, VaultKeys};
+use crate::app::limits::Limiter;
 use crate::app::play::live::Sessions;
 use crate::app::restrict::Restrictions;
 use crate::app::upload::Uploads;
@@ -52,6 +53,8 @@ pub struct Vault {
     pub restrictions: Restrictions,
     /// Who called lately.
     pub callers: Callers,
+    /// How fast this node lets anybody go.
+    pub limiter: Limiter,
     /// The policies that the log was found to quote.
     pub policies: Policies,
     /// The audit log; closed until custody is open.
@@ -104,6 +107,7 @@ impl Vault {
         let (stopping, closing) = (CancellationToken::new(), CancellationToken::new());
         Ok(Arc::new(Self {
             uploads: Uploads::new(&config.limits),
+            limiter: Limiter::new(&config.limits, Arc::clone(&metrics)),
             config,
             clock,
             metrics,

@@ -11,6 +11,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -63,12 +65,18 @@ fn passphrase() -> Arc<Passphrase> {
     Arc::new(Passphrase::new(Zeroizing::new(b"correct horse battery".to_vec())).unwrap())
 }
 
-async fn node(dir: &tempfile::TempDir, clock: &Arc<HeldClock>, objects: Option<&Objects>) -> Arc<Vault> {
+async fn node(
+    dir: &tempfile::TempDir,
+    clock: &Arc<HeldClock>,
+    objects: Option<&Objects>,
+    settings: &str,
+) -> Arc<Vault> {
+    let text = format!("data_dir = {:?}\nlog_name = \"test.example/log\"\n{settings}", dir.path());
     // An act that waits for a log which a test has blocked gives up soon.
-    let limits = "[limits]\nlog_seconds = 2\n";
+    let soon = ("FEEDBACK_VAULT_LIMITS_LOG_SECONDS".to_owned(), "2".to_owned());
     let database = crate::store::testing::configuration(&dir.path().join("vault.db")).await;
-    let text = format!("data_dir = {:?}\nlog_name = \"test.example/log\"\n{limits}{database}", dir.path());
-    let config = Config::from_text(&text, std::iter::empty()).unwrap();
+    let text = format!("{text}{database}");
+    let config = Config::from_text(&text, std::iter::once(soon)).unwrap();
     let opened = match objects {
         Some(objects) => Vault::over(objects.clone(), config, clock.clone()).await,
         None => Vault::open(config, clock.clone()).await,
@@ -81,18 +89,23 @@ async fn node(dir: &tempfile::TempDir, clock: &Arc<HeldClock>, objects: Option<&
 impl House {
     /// A vault as `init` would leave it, unsealed.
     pub async fn new() -> Self {
-        Self::with(None).await
+        Self::made(None, "").await
     }
 
     /// The same over an object store of the test's own.
     pub async fn over(objects: Objects) -> Self {
-        Self::with(Some(objects)).await
+        Self::made(Some(objects), "").await
     }
 
-    async fn with(objects: Option<Objects>) -> Self {
+    /// The same with further lines of configuration, until it is restarted.
+    pub async fn with(settings: &str) -> Self {
+        Self::made(None, settings).await
+    }
+
+    async fn made(objects: Option<Objects>, settings: &str) -> Self {
         let dir = Arc::new(tempfile::tempdir().unwrap());
         let clock = Arc::new(HeldClock::at(NOW));
-        let vault = node(&dir, &clock, objects.as_ref()).await;
+        let vault = node(&dir, &clock, objects.as_ref(), settings).await;
         let keyring = vault.config.keyring_path();
         KeyringFile::create(&keyring, NOW, Setting::Production, &passphrase(), Parameters::FLOOR).unwrap();
         assert!(vault.keys.found(passphrase(), "init").await.unwrap());
@@ -108,7 +121,7 @@ impl House {
     /// The same after a restart: nothing is left in memory.
     pub async fn restarted(self) -> Self {
         self.vault.close().await;
-        let vault = node(&self.dir, &self.clock, self.objects.as_ref()).await;
+        let vault = node(&self.dir, &self.clock, self.objects.as_ref(), "").await;
         vault.unseal(passphrase()).await.unwrap();
         Self { app: crate::http::public(&vault), vault, ..self }
     }
@@ -241,4 +254,58 @@ pub fn collection(name: &str, dpia_until: &str) -> Value {
             "grant_days": 7},
         "countermeasures": countermeasures,
     })
+}
+
+/// An open collection that recordings are sent to.
+pub struct Recordings {
+    notice: String,
+}
+
+impl Recordings {
+    /// The collection `demo`, made and opened.
+    pub async fn open(house: &House) -> Self {
+        let policy = collection("demo", "2030-01-01T00:00:00Z");
+        let (status, made) = house.ask("administrator", "POST", "/v1/collections", policy).await;
+        assert_eq!(status, StatusCode::CREATED, "{made}");
+        let (status, opened) = house.ask("administrator", "POST", "/v1/collections/demo/open", Value::Null).await;
+        assert_eq!(status, StatusCode::OK, "{opened}");
+        Self { notice: made["notice_sha256"].as_str().unwrap().to_owned() }
+    }
+
+    /// Begins an upload as the uploader; the answer's body, or its `location`.
+    pub async fn begin(&self, house: &House, length: Option<usize>) -> (StatusCode, Value) {
+        let consent = json!({"notice_sha256": self.notice, "purposes": ["service-improvement"],
+            "given_at": house.clock.now().to_string()});
+        let metadata = [("filetype", "audio/wav".to_owned()), ("consent", consent.to_string())];
+        let metadata = metadata.map(|(name, value)| format!("{name} {}", STANDARD.encode(value))).join(",");
+        let request = Request::post("/v1/collections/demo/uploads")
+            .header("Tus-Resumable", "1.0.0")
+            .header(header::AUTHORIZATION, format!("Bearer {}", house.token("uploader")))
+            .header("Upload-Metadata", metadata);
+        let request = match length {
+            Some(length) => request.header("Upload-Length", length),
+            None => request.header("Upload-Defer-Length", 1),
+        };
+        let response = house.send(request.body(Body::empty()).unwrap()).await;
+        if let Some(location) = response.headers().get(header::LOCATION) {
+            return (response.status(), json!({"location": location.to_str().unwrap()}));
+        }
+        told(response).await
+    }
+
+    /// Sends bytes to an upload.
+    pub async fn send(&self, house: &House, location: &str, offset: usize, bytes: Vec<u8>) -> (StatusCode, Value) {
+        let request = Request::patch(location)
+            .header("Tus-Resumable", "1.0.0")
+            .header("Upload-Offset", offset)
+            .header(header::CONTENT_TYPE, "application/offset+octet-stream");
+        told(house.send(request.body(Body::from(bytes)).unwrap()).await).await
+    }
+}
+
+/// Status and JSON body of an answer.
+async fn told(response: axum::response::Response) -> (StatusCode, Value) {
+    let status = response.status();
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use vault_api::code::Code;
 use vault_core::access::denial::Denial;
+use vault_core::access::role::Action;
 use vault_core::keys::keyring::KeyringError;
 
 use crate::custody::{CustodyError, KeyError, ResumeError};
@@ -21,6 +22,7 @@ struct Inner {
     detail: Option<String>,
     members: BTreeMap<&'static str, Value>,
     retry_after: Option<Duration>,
+    denial: Option<(Option<Action>, Denial)>,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -28,7 +30,14 @@ impl Failure {
     /// A failure of this kind.
     #[must_use]
     pub fn new(code: Code) -> Self {
-        Self(Box::new(Inner { code, detail: None, members: BTreeMap::new(), retry_after: None, cause: None }))
+        Self(Box::new(Inner {
+            code,
+            detail: None,
+            members: BTreeMap::new(),
+            retry_after: None,
+            denial: None,
+            cause: None,
+        }))
     }
 
     /// Says what happened this time. Never a secret, never anything of a data subject.
@@ -59,6 +68,20 @@ impl Failure {
         self
     }
 
+    /// A refusal of `action`, which may be another than the route's.
+    #[must_use]
+    pub fn refused(action: Action, denial: Denial) -> Self {
+        let mut failure = Self::from(denial);
+        failure.0.denial = Some((Some(action), denial));
+        failure
+    }
+
+    /// The rule that refused, if one did, and what was refused where that is known: for `decision.denied`.
+    #[must_use]
+    pub fn denial(&self) -> Option<(Option<Action>, Denial)> {
+        self.0.denial
+    }
+
     /// The kind.
     #[must_use]
     pub fn code(&self) -> Code {
@@ -79,7 +102,7 @@ impl Failure {
     /// When to try again: what was set, or a second for what passes by itself.
     #[must_use]
     pub fn retry_after_seconds(&self) -> Option<u64> {
-        let set = self.0.retry_after.map(|after| after.as_secs().max(1));
+        let set = self.0.retry_after.map(|after| after.as_millis().div_ceil(1000).clamp(1, 86_400) as u64);
         set.or(if matches!(self.0.code.status(), 429 | 503) { Some(1) } else { None })
     }
 
@@ -128,7 +151,7 @@ impl From<Code> for Failure {
 
 impl From<Denial> for Failure {
     fn from(denial: Denial) -> Self {
-        Self::new(match denial {
+        let mut failure = Self::new(match denial {
             Denial::Absent => Code::NotFound,
             Denial::Forbidden => Code::Forbidden,
             Denial::SelfApproval => Code::SelfApproval,
@@ -143,7 +166,9 @@ impl From<Denial> for Failure {
             Denial::CaseNumberMissing => Code::CaseNumberMissing,
             Denial::RightNotGiven => Code::RightNotGiven,
             Denial::ScopeNotAllowed => Code::ScopeNotAllowed,
-        })
+        });
+        failure.0.denial = Some((None, denial));
+        failure
     }
 }
 

@@ -9,6 +9,7 @@ pub mod entry;
 pub mod error;
 pub mod keys;
 pub mod ledger;
+pub mod limits;
 pub mod people;
 pub mod play;
 pub mod records;

@@ -133,5 +133,6 @@ fn config(
     );
     let mut config = Config::from_text(&text, variables)?;
     config.setting = Setting::Development;
+    config.limits.relax();
     Ok(config)
 }

@@ -11,6 +11,8 @@ use vault_api::code::Code;
 use vault_core::access::denial::Denial;
 use vault_core::access::role::Action;
 
+use super::client::ClientAddress;
+use super::problem::Refused;
 use crate::app::callers::{self, Caller, Trace};
 use crate::app::error::Failure;
 use crate::state::Vault;
@@ -40,10 +42,23 @@ pub(super) async fn guard(State(guard): State<Guard>, request: Request, next: Ne
     let (mut parts, body) = request.into_parts();
     match admit(&guard, &parts).await {
         Ok(caller) => {
-            parts.extensions.insert(SignedIn(caller));
-            next.run(Request::from_parts(parts, body)).await
+            parts.extensions.insert(SignedIn(Arc::clone(&caller)));
+            let response = next.run(Request::from_parts(parts, body)).await;
+            if let Some(refused) = response.extensions().get::<Refused>().copied() {
+                note(&guard, &caller, refused).await;
+            }
+            response
         }
         Err(failure) => failure.into_response(),
+    }
+}
+
+/// A refusal from deeper than the guard (the right role in the wrong place, one's own request) is noted too. That a
+/// request is decided already is none.
+async fn note(guard: &Guard, caller: &Caller, refused: Refused) {
+    let Refused { action, denial } = refused;
+    if let Some(action) = action.or(guard.action).filter(|_| denial != Denial::AlreadyDecided) {
+        callers::note_denial(&guard.vault, caller, action, denial).await;
     }
 }
 
@@ -55,7 +70,22 @@ pub(super) async fn hide(request: Request, next: Next) -> Response {
 
 async fn admit(guard: &Guard, parts: &Parts) -> Result<Arc<Caller>, Failure> {
     let token = bearer(&parts.headers).ok_or(Code::Unauthenticated)?;
-    let caller = callers::authenticate(&guard.vault, token).await?;
+    let (vault, now) = (&guard.vault, guard.vault.clock.now());
+    let address = ClientAddress::of(&parts.extensions);
+    // Only what this node does not know to be good is slowed down: whoever shares the address of a guesser works on.
+    if !callers::is_known(vault, token) {
+        vault.limiter.may_try(address, now)?;
+    }
+    let caller = match callers::authenticate(vault, token).await {
+        Ok(caller) => caller,
+        Err(failure) => {
+            if failure.code() == Code::Unauthenticated {
+                vault.limiter.failed(address, now);
+            }
+            return Err(failure);
+        }
+    };
+    vault.limiter.person(caller.person(), now)?;
     let Some(action) = guard.action else {
         // One's own affairs, giving up a token among them.
         callers::note_use(&guard.vault, &caller, Trace::Queued).await?;

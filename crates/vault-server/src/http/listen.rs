@@ -1,40 +1,55 @@
 //! Listeners: TLS with reload, or plain HTTP on loopback and behind named proxies; graceful stop.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::middleware::AddExtension;
 use axum_server::accept::{Accept, DefaultAcceptor};
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{Handle, Server};
 use hyper_util::rt::TokioTimer;
 use tokio::net::TcpStream;
 
+use super::connections::{Admission, From};
 use crate::config::Tls;
 use crate::state::Vault;
+use crate::tls;
 
 /// How long a client may take over its request head, and over the TLS handshake.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Bound on a request head.
+/// Bound on a request head. HTTP/1 also takes no more than 100 headers (hyper's own bound).
 const HEAD_BYTES: usize = 64 * 1024;
+
+/// Requests at once on one HTTP/2 connection. Streams opened and reset in turn are bounded by h2 itself.
+const STREAMS: u32 = 128;
+
+/// The router with the peer's address, one for each connection.
+type Connected = AddExtension<Router, ConnectInfo<SocketAddr>>;
 
 /// Serves the public router until the vault stops; then lets running requests end.
 pub async fn serve_public(vault: Arc<Vault>, listener: TcpListener, router: Router) -> io::Result<()> {
     match vault.config.tls.clone() {
-        Some(tls) => {
-            let config = load(&tls).await?;
-            let watcher = tokio::spawn(reload(Arc::clone(&vault), tls, config.clone()));
-            let acceptor = RustlsAcceptor::new(config).handshake_timeout(HEAD_TIMEOUT);
+        Some(files) => {
+            let config = load(&files).await?;
+            let watcher = tokio::spawn(reload(Arc::clone(&vault), files, config.clone()));
+            let admission = Admission::of(&vault, From::Anywhere);
+            let acceptor = RustlsAcceptor::new(config).handshake_timeout(HEAD_TIMEOUT).acceptor(admission);
             let outcome = run(&vault, listener, router, move |server| server.acceptor(acceptor)).await;
             watcher.abort();
             outcome
         }
         None => {
-            let from = FromTrusted { proxies: vault.config.proxy.trusted.clone().into() };
-            run(&vault, listener, router, move |server| server.acceptor(from)).await
+            let from = match vault.config.proxy.trusted.as_slice() {
+                [] => From::Loopback,
+                proxies => From::Proxies(proxies.into()),
+            };
+            let admission = Admission::of(&vault, from);
+            run(&vault, listener, router, move |server| server.acceptor(admission)).await
         }
     }
 }
@@ -51,7 +66,7 @@ async fn run<A>(
     with: impl FnOnce(Server<SocketAddr>) -> Server<SocketAddr, A>,
 ) -> io::Result<()>
 where
-    A: Accept<TcpStream, Router> + Clone + Send + Sync + 'static,
+    A: Accept<TcpStream, Connected> + Clone + Send + Sync + 'static,
     A::Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send,
     A::Service: axum_server::service::SendService<http::Request<hyper::body::Incoming>> + Send,
     A::Future: Send,
@@ -72,62 +87,43 @@ where
         .http2()
         .timer(TokioTimer::new())
         .max_header_list_size(HEAD_BYTES as u32)
+        .max_concurrent_streams(STREAMS)
         .keep_alive_interval(Some(Duration::from_secs(30)));
-    let outcome = server.serve(router.into_make_service()).await;
+    let outcome = server.serve(router.into_make_service_with_connect_info::<SocketAddr>()).await;
     waiter.abort();
     outcome
 }
 
-/// Closes connections from anywhere but the named proxies; loopback alone when none are named.
-#[derive(Clone)]
-struct FromTrusted {
-    proxies: Arc<[IpAddr]>,
-}
-
-impl<S> Accept<TcpStream, S> for FromTrusted {
-    type Stream = TcpStream;
-    type Service = S;
-    type Future = std::future::Ready<io::Result<(TcpStream, S)>>;
-
-    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        let allowed = stream.peer_addr().is_ok_and(|peer| {
-            let ip = peer.ip().to_canonical();
-            if self.proxies.is_empty() { ip.is_loopback() } else { self.proxies.contains(&ip) }
-        });
-        std::future::ready(if allowed {
-            // Short answers (206 of one segment) should not wait for more.
-            stream.set_nodelay(true).map(|()| (stream, service))
-        } else {
-            Err(io::Error::new(io::ErrorKind::PermissionDenied, "not one of proxy.trusted"))
-        })
-    }
-}
-
-async fn load(tls: &Tls) -> io::Result<RustlsConfig> {
+async fn load(files: &Tls) -> io::Result<RustlsConfig> {
     let named = |e: io::Error| {
-        io::Error::new(e.kind(), format!("{} or {}: {e}", tls.certificate.display(), tls.private_key.display()))
+        io::Error::new(e.kind(), format!("{} or {}: {e}", files.certificate.display(), files.private_key.display()))
     };
-    RustlsConfig::from_pem_file(&tls.certificate, &tls.private_key).await.map_err(named)
+    let (certificate, key) = tls::pair(files).await?;
+    RustlsConfig::from_pem(certificate, key.to_vec()).await.map_err(named)
 }
 
-fn changed(tls: &Tls) -> Option<(SystemTime, SystemTime)> {
+fn changed(files: &Tls) -> Option<(SystemTime, SystemTime)> {
     let at = |path| std::fs::metadata(path).and_then(|m| m.modified()).ok();
-    Some((at(&tls.certificate)?, at(&tls.private_key)?))
+    Some((at(&files.certificate)?, at(&files.private_key)?))
 }
 
 /// Reads certificate and key again when either file changes; keeps the old pair while the new one does not fit.
-async fn reload(vault: Arc<Vault>, tls: Tls, config: RustlsConfig) {
-    let mut seen = changed(&tls);
+async fn reload(vault: Arc<Vault>, files: Tls, config: RustlsConfig) {
+    let mut seen = changed(&files);
     loop {
         tokio::select! {
             () = vault.stopping.cancelled() => return,
-            () = tokio::time::sleep(Duration::from_secs(tls.reload_seconds.max(1))) => {}
+            () = tokio::time::sleep(Duration::from_secs(files.reload_seconds.max(1))) => {}
         }
-        let now = changed(&tls);
+        let now = changed(&files);
         if now == seen {
             continue;
         }
-        match config.reload_from_pem_file(&tls.certificate, &tls.private_key).await {
+        let reloaded = match tls::pair(&files).await {
+            Ok((certificate, key)) => config.reload_from_pem(certificate, key.to_vec()).await,
+            Err(e) => Err(e),
+        };
+        match reloaded {
             Ok(()) => {
                 seen = now;
                 tracing::info!("TLS certificate reloaded");

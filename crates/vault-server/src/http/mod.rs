@@ -3,7 +3,9 @@
 mod access;
 mod audit;
 pub mod auth;
+mod client;
 pub mod collections;
+mod connections;
 pub mod health;
 pub mod keys;
 mod layers;
@@ -24,6 +26,7 @@ mod tus;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 
 use crate::state::Vault;
 use routes::Routes;
@@ -46,7 +49,8 @@ fn public_routes(vault: &Arc<Vault>) -> Routes {
 
 /// The public listener's service.
 pub fn public(vault: &Arc<Vault>) -> Router {
-    layers::around(public_routes(vault).into_router(), vault)
+    let router = public_routes(vault).into_router();
+    layers::around(router.layer(from_fn_with_state(Arc::clone(vault), client::limit)), vault)
 }
 
 /// The admin listener's service: metrics and health; loopback only.

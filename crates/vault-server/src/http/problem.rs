@@ -1,5 +1,7 @@
 //! Failures as problem documents (RFC 9457).
 
+use core::time::Duration;
+
 use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts};
 use axum::http::request::Parts;
@@ -7,6 +9,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use vault_api::code::Code;
 use vault_api::problem::Problem;
+use vault_core::access::denial::Denial;
+use vault_core::access::role::Action;
 use vault_core::time::Timestamp;
 
 use crate::app::error::Failure;
@@ -26,6 +30,10 @@ impl IntoResponse for Failure {
             tracing::debug!(code = code.as_str(), detail = self.what(), causes = self.causes(), "request refused");
         }
         let mut response = (status, Json(problem)).into_response();
+        response.extensions_mut().insert(code);
+        if let Some((action, denial)) = self.denial() {
+            response.extensions_mut().insert(Refused { action, denial });
+        }
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -39,6 +47,15 @@ impl IntoResponse for Failure {
     }
 }
 
+/// Beside an answer: the rule that refused. The guard tells the log of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refused {
+    /// What was refused, where it is not the route's own action.
+    pub(super) action: Option<Action>,
+    /// Why.
+    pub(super) denial: Denial,
+}
+
 /// The answer for an address without a route.
 pub async fn absent() -> Failure {
     Failure::new(Code::NotFound)
@@ -47,6 +64,13 @@ pub async fn absent() -> Failure {
 /// The answer for a route that does not take the method; axum adds `Allow`.
 pub async fn method_not_allowed() -> Failure {
     Failure::new(Code::MethodNotAllowed)
+}
+
+/// How long a JSON body may take; it is short.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+fn too_slow() -> Failure {
+    Failure::new(Code::InvalidRequest).detail("the body did not come in time")
 }
 
 /// `Json` whose refusal is a problem document. Use it for every request body.
@@ -60,9 +84,10 @@ where
     type Rejection = Failure;
 
     async fn from_request(req: axum::extract::Request, state: &S) -> Result<Self, Failure> {
-        match Json::<T>::from_request(req, state).await {
-            Ok(Json(value)) => Ok(Self(value)),
-            Err(rejection) => Err(refused(&rejection)),
+        match tokio::time::timeout(BODY_TIMEOUT, Json::<T>::from_request(req, state)).await {
+            Ok(Ok(Json(value))) => Ok(Self(value)),
+            Ok(Err(rejection)) => Err(refused(&rejection)),
+            Err(_) => Err(too_slow()),
         }
     }
 }
@@ -79,14 +104,13 @@ where
 
     async fn from_request(req: axum::extract::Request, state: &S) -> Result<Self, Failure> {
         let (parts, body) = req.into_parts();
-        let bytes =
-            match axum::body::Bytes::from_request(axum::extract::Request::from_parts(parts.clone(), body), state).await
-            {
-                Ok(bytes) if bytes.is_empty() => return Ok(Self(T::default())),
-                Ok(bytes) => bytes,
-                Err(e) if e.status() == StatusCode::PAYLOAD_TOO_LARGE => return Err(Code::BodyTooLarge.into()),
-                Err(_) => return Err(Code::InvalidRequest.into()),
-            };
+        let reading = axum::body::Bytes::from_request(axum::extract::Request::from_parts(parts.clone(), body), state);
+        let bytes = match tokio::time::timeout(BODY_TIMEOUT, reading).await.map_err(|_| too_slow())? {
+            Ok(bytes) if bytes.is_empty() => return Ok(Self(T::default())),
+            Ok(bytes) => bytes,
+            Err(e) if e.status() == StatusCode::PAYLOAD_TOO_LARGE => return Err(Code::BodyTooLarge.into()),
+            Err(_) => return Err(Code::InvalidRequest.into()),
+        };
         let again = axum::extract::Request::from_parts(parts, axum::body::Body::from(bytes));
         Ok(Self(Body::from_request(again, state).await?.0))
     }

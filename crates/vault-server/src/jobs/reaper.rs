@@ -11,6 +11,9 @@ use crate::state::Vault;
 /// How often sessions are looked through.
 const EVERY: Duration = Duration::from_secs(2);
 
+/// How often rows of sessions closed long ago are deleted.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+
 /// Until the vault closes.
 pub(super) async fn run(vault: Arc<Vault>) {
     let Some(mut damage) = vault.sessions.take_damage() else { return };
@@ -21,6 +24,8 @@ pub(super) async fn run(vault: Arc<Vault>) {
     }
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut forgetting = interval(FORGET_EVERY);
+    forgetting.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = vault.closing.cancelled() => return,
@@ -28,6 +33,11 @@ pub(super) async fn run(vault: Arc<Vault>) {
                 Ok(0) => {}
                 Ok(closed) => tracing::debug!(closed, "sessions closed"),
                 Err(failure) => tracing::warn!(%failure, causes = failure.causes(), "sessions could not be closed"),
+            },
+            _ = forgetting.tick() => match play::forget_closed(&vault).await {
+                Ok(0) => {}
+                Ok(dropped) => tracing::debug!(dropped, "rows of closed sessions deleted"),
+                Err(failure) => tracing::warn!(%failure, causes = failure.causes(), "rows of closed sessions stay"),
             },
             Some(found) = damage.recv() => {
                 if let Err(failure) = play::write_finding(&vault, found).await {

@@ -118,7 +118,7 @@ impl CollectionRow {
     }
 
     /// Whose row has this name, whatever else it says.
-    pub async fn id_of(conn: &mut AnyConnection, name: &CollectionName) -> Result<Option<CollectionId>, StoreError> {
+    pub async fn id_of(conn: &mut Conn, name: &CollectionName) -> Result<Option<CollectionId>, StoreError> {
         let row =
             sqlx::query("SELECT id FROM collections WHERE name = $1").bind(name.as_str()).fetch_optional(conn).await?;
         row.map(|row| Columns::of(TABLE, &row).parsed("id")).transpose()
@@ -126,7 +126,7 @@ impl CollectionRow {
 
     /// Every identifier, the one whose row has this name first: for what must be done whatever the rest of a row has
     /// become.
-    pub async fn ids(conn: &mut AnyConnection, name: &CollectionName) -> Result<Vec<CollectionId>, StoreError> {
+    pub async fn ids(conn: &mut Conn, name: &CollectionName) -> Result<Vec<CollectionId>, StoreError> {
         let rows = sqlx::query("SELECT id FROM collections ORDER BY CASE WHEN name = $1 THEN 0 ELSE 1 END, id")
             .bind(name.as_str())
             .fetch_all(conn)
@@ -136,7 +136,7 @@ impl CollectionRow {
     }
 
     /// Calls it suspended, whatever it was; what is closed stays closed.
-    pub async fn suspend(conn: &mut AnyConnection, id: CollectionId) -> Result<(), StoreError> {
+    pub async fn suspend(conn: &mut Conn, id: CollectionId) -> Result<(), StoreError> {
         sqlx::query("UPDATE collections SET state = 'suspended' WHERE id = $1 AND state <> 'closed'")
             .bind(id.to_string())
             .execute(conn)

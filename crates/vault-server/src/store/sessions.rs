@@ -167,6 +167,49 @@ pub async fn usage(tx: &mut Tx, grant: GrantId, record: RecordId, day: Timestamp
     })
 }
 
+/// What a person has open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenOf {
+    /// How many sessions.
+    pub count: u64,
+    /// When the first of them ends by itself.
+    pub first_ends: Option<Timestamp>,
+}
+
+/// Counts the sessions of `person` that are open at `now`. The person's row is touched first, so that two sessions being
+/// opened at once are counted one after the other on any engine.
+pub async fn open_of(tx: &mut Tx, person: PersonId, now: Timestamp) -> Result<OpenOf, StoreError> {
+    super::people::touch(tx, person).await?;
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS n, MIN(expires_at) AS first_ends FROM sessions
+         WHERE person_id = $1 AND closed_at IS NULL AND expires_at > $2",
+    )
+    .bind(person.to_string())
+    .bind(now.as_millis())
+    .fetch_one(tx.conn())
+    .await?;
+    let row = Columns::of("sessions", &row);
+    Ok(OpenOf { count: row.unsigned("n")?, first_ends: row.maybe_time("first_ends")? })
+}
+
+/// Deletes rows of sessions that were closed before `before`, at most `most` of them; answers how many. What happened in
+/// them is in the log. A session counts against its grant's limits, so it stays as long as its grant may be in force.
+pub async fn drop_closed(store: &Store, before: Timestamp, most: u32) -> Result<u64, StoreError> {
+    let mut tx = store.begin("drop_closed_sessions").await?;
+    let dropped = sqlx::query(
+        "DELETE FROM sessions WHERE id IN (
+           SELECT s.id FROM sessions s LEFT JOIN grants g ON g.id = s.grant_id
+           WHERE s.closed_at < $1 AND (g.id IS NULL OR g.expires_at < $1) ORDER BY s.closed_at LIMIT $2)",
+    )
+    .bind(before.as_millis())
+    .bind(i64::from(most))
+    .execute(tx.conn())
+    .await?
+    .rows_affected();
+    tx.commit().await?;
+    Ok(dropped)
+}
+
 /// Notes that a process other than the one that opened it serves the session, or that what was served is forgotten:
 /// from here on nobody knows all of it. `false` when it is closed: then its `playback.closed` says what was served, and
 /// nothing may be served beyond that.

@@ -191,14 +191,51 @@ pub async fn insert(tx: &mut Tx, row: &UploadRow, secret_hash: &[u8; 32], now: T
     Ok(())
 }
 
-/// How many uploads of this person are open.
-pub async fn open_of(store: &Store, person: PersonId) -> Result<u64, StoreError> {
-    let mut conn = store.read().await?;
+/// How many uploads of this person are open. The person's row is touched first, so that uploads being created at once are
+/// counted one after the other on any engine.
+pub async fn open_of(tx: &mut Tx, person: PersonId) -> Result<u64, StoreError> {
+    super::people::touch(tx, person).await?;
     let row = sqlx::query("SELECT COUNT(*) AS n FROM uploads WHERE person_id = $1 AND state = 'open'")
         .bind(person.to_string())
-        .fetch_one(conn.conn())
+        .fetch_one(tx.conn())
         .await?;
     Columns::of("uploads", &row).unsigned("n")
+}
+
+/// How much a collection holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Bytes of uploads begun since a given moment: declared ones while they are under way, received ones otherwise.
+    pub bytes: u64,
+    /// Records, and uploads that may become some.
+    pub records: u64,
+}
+
+/// Counts what the collection took in since `day` and what it holds. Its row is touched first, as in [`open_of`].
+pub async fn held_by(tx: &mut Tx, collection: CollectionId, day: Timestamp) -> Result<Held, StoreError> {
+    sqlx::query("UPDATE collections SET created_at = created_at WHERE id = $1")
+        .bind(collection.to_string())
+        .execute(tx.conn())
+        .await?;
+    let sum = sqlx::query(
+        "SELECT CAST(COALESCE(SUM(CASE WHEN state = 'open' THEN COALESCE(length, received) ELSE received END), 0) AS BIGINT) AS n
+         FROM uploads WHERE collection_id = $1 AND created_at >= $2",
+    )
+    .bind(collection.to_string())
+    .bind(day.as_millis())
+    .fetch_one(tx.conn())
+    .await?;
+    let count = sqlx::query(
+        "SELECT (SELECT COUNT(*) FROM records WHERE collection_id = $1)
+           + (SELECT COUNT(*) FROM uploads WHERE collection_id = $1 AND state = 'open') AS n",
+    )
+    .bind(collection.to_string())
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(Held {
+        bytes: Columns::of("uploads", &sum).unsigned("n")?,
+        records: Columns::of("records", &count).unsigned("n")?,
+    })
 }
 
 /// The upload of an address.

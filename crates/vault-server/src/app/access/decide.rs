@@ -3,10 +3,8 @@
 use vault_api::access::{Approved, Decision, RequestFiled};
 use vault_api::code::Code;
 use vault_core::access::decision::{self, Approve, Authorized};
-use vault_core::access::denial::Denial;
 use vault_core::access::grant::Terms;
 use vault_core::access::request::Event;
-use vault_core::access::role::Action;
 use vault_core::audit::entry::{AccessApproved, AccessDenied, AccessRequested, Decision as Logged};
 use vault_core::audit::slot::{OpeningUnder, SlotName};
 use vault_core::ids::{GrantId, RequestId};
@@ -14,8 +12,8 @@ use vault_core::time::Timestamp;
 
 use super::pen::{Column, Pen, kind_of, names_of};
 use super::request::{REASON, usable};
-use super::show::wire_state;
-use crate::app::callers::{self, Caller};
+use super::show::{told, wire_state};
+use crate::app::callers::Caller;
 use crate::app::collections;
 use crate::app::error::Failure;
 use crate::app::people::text;
@@ -118,16 +116,8 @@ async fn ready(
     let mut reader = vault.store.read().await?;
     let row = rows::find(&mut reader, id).await?.ok_or(Code::NotFound)?;
     drop(reader);
-    let authorised = match decision::decide_request(caller.held(), &row.request, now) {
-        Ok(authorised) => authorised,
-        Err(denial) => {
-            // That it is decided already is no refusal of the caller.
-            if denial != Denial::AlreadyDecided {
-                callers::note_denial(vault, caller, Action::AccessDecide, denial).await;
-            }
-            return Err(denial.into());
-        }
-    };
+    let authorised = decision::decide_request(caller.held(), &row.request, now)
+        .map_err(|denial| told(denial, caller, row.request.requester, row.request.collection))?;
     // The row shows what the approver reads; the log shows what was asked.
     let asked = vault.ledger()?.find::<AccessRequested>(&reference::request(id)).await?.ok_or(Code::NotInLog)?;
     row.request.is_as_logged(&asked)?;

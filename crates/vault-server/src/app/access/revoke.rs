@@ -14,6 +14,7 @@ use vault_core::keys::hierarchy::FieldKey;
 use vault_core::time::Timestamp;
 
 use super::request::REASON;
+use super::show::told;
 use crate::app::callers::Caller;
 use crate::app::collections;
 use crate::app::error::Failure;
@@ -34,7 +35,8 @@ pub async fn revoke(vault: &Vault, caller: &Caller, id: GrantId, why: Revocation
     let mut reader = vault.store.read().await?;
     let row = rows::revocable(&mut reader, id).await?.ok_or(Code::NotFound)?;
     drop(reader);
-    let authorised = authorise_on::<RevokeAccess>(caller.held(), Place::Collection(row.collection))?;
+    let authorised = authorise_on::<RevokeAccess>(caller.held(), Place::Collection(row.collection))
+        .map_err(|denial| told(denial, caller, row.requester, row.collection))?;
     // What is in force is what the restrictions say, not the row.
     if vault.restrictions.check(&Subject::new().grant(id)) == Err(Refusal::Restricted(Kind::GrantRevoked)) {
         return Err(Code::RequestDecided.into());

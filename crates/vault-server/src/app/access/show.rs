@@ -8,6 +8,7 @@ use vault_api::code::Code;
 use vault_api::page::{DEFAULT_LIMIT, MAX_LIMIT, Page};
 use vault_api::people::PersonRef;
 use vault_api::records::MediaKind;
+use vault_core::access::denial::Denial;
 use vault_core::access::person::Place;
 use vault_core::access::request::State;
 use vault_core::access::role::Action;
@@ -33,11 +34,22 @@ pub async fn show(vault: &Vault, caller: &Caller, id: RequestId) -> Result<Acces
     drop(reader);
     let place = Place::Collection(row.request.collection);
     caller.permit_on(Action::AccessRead, place)?;
-    let oversees = OVERSEE.iter().any(|action| caller.held().holds(*action, place).is_some());
-    if row.request.requester != caller.person() && !oversees {
+    if !sees(caller, row.request.requester, row.request.collection) {
         return Err(Code::NotFound.into());
     }
     tell(vault, &row, vault.clock.now()).await
+}
+
+/// Whether the caller may know of a request in `collection` that `requester` filed.
+pub(super) fn sees(caller: &Caller, requester: PersonId, collection: CollectionId) -> bool {
+    let oversees = |action: &Action| caller.held().holds(*action, Place::Collection(collection)).is_some();
+    requester == caller.person() || OVERSEE.iter().any(oversees)
+}
+
+/// What the caller is told of a refusal about a request or its grant: it looks absent unless they may know of it. An analyst
+/// reads requests in a collection, and only their own.
+pub(super) fn told(denial: Denial, caller: &Caller, requester: PersonId, collection: CollectionId) -> Denial {
+    if denial == Denial::Forbidden && !sees(caller, requester, collection) { Denial::Absent } else { denial }
 }
 
 /// A page of requests, newest first.

@@ -57,6 +57,11 @@ impl Callers {
         fresh.then(|| Arc::clone(&known.caller))
     }
 
+    /// Whether this hash was once found good; whether it still is, is asked each time.
+    pub(super) fn was_good(&self, hash: &[u8; 32]) -> bool {
+        lock(&self.known).contains_key(hash)
+    }
+
     pub(super) fn keep(&self, hash: [u8; 32], at: Timestamp, caller: Arc<Caller>) {
         put(&self.known, hash, Known { caller, at });
     }

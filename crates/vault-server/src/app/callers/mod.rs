@@ -95,18 +95,24 @@ impl Caller {
 
     /// Lets through who may do `action` at a place that names nothing: 403 for others.
     pub fn permit(&self, action: Action, place: Place) -> Result<&Binding, Failure> {
-        Ok(decision::permit(&self.held, action, place)?)
+        decision::permit(&self.held, action, place).map_err(|denial| Failure::refused(action, denial))
     }
 
     /// Lets through who may do `action` on a named thing at `place`: 404 for who may not even see it, else 403.
     pub fn permit_on(&self, action: Action, place: Place) -> Result<&Binding, Failure> {
-        Ok(decision::permit_on(&self.held, action, place)?)
+        decision::permit_on(&self.held, action, place).map_err(|denial| Failure::refused(action, denial))
     }
 }
 
 /// The one answer for whatever is wrong with a token.
 fn unauthenticated() -> Failure {
     Failure::new(Code::Unauthenticated)
+}
+
+/// Whether this node has let this token in before: then it is no guess.
+#[must_use]
+pub fn is_known(vault: &Vault, text: &str) -> bool {
+    text.parse::<TokenText>().is_ok_and(|token| vault.callers.was_good(&token.hash()))
 }
 
 /// The caller a token speaks for. Unknown, malformed, expired, revoked, without its log entry, of a disabled person:

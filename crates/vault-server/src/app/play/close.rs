@@ -12,6 +12,7 @@ use vault_core::audit::slot::{OpeningKeys, OpeningUnder, SlotName};
 use vault_core::ids::SessionId;
 use vault_core::time::Timestamp;
 
+use super::findings::field_key;
 use super::is_callers;
 use super::served::Served;
 use crate::app::callers::Caller;
@@ -81,6 +82,15 @@ pub async fn reap(vault: &Arc<Vault>) -> Result<usize, Failure> {
     Ok(closed)
 }
 
+/// How long the row of a closed session is kept: so long its address answers 410, and after that 404. One whose grant may
+/// still be in force stays, since it counts against the grant's limits.
+const REMEMBERED: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Deletes rows of sessions that were closed long ago; the log tells of them. Returns how many.
+pub async fn forget_closed(vault: &Vault) -> Result<u64, Failure> {
+    Ok(sessions::drop_closed(&vault.store, vault.clock.now().minus(REMEMBERED), 1_000).await?)
+}
+
 /// Ends a session here and everywhere, and leaves its entry to the log. `None` when somebody else ended it first.
 async fn end(
     vault: &Vault,
@@ -94,6 +104,8 @@ async fn end(
     let known = served.filter(|_| row.instance == vault.sessions.instance());
     let (id, keys, staff) = (row.id, vault.keys()?, row.collection);
     let staff = keys.staff_audit_key(staff).await?;
+    // Which recording it was is told under the record's own key, and left out once that is gone.
+    let field = field_key(vault, row.record).await;
     let ledger = vault.ledger()?;
 
     let mut tx = vault.store.begin("close_session").await?;
@@ -103,7 +115,12 @@ async fn end(
         return Ok(None);
     };
     let known = known.filter(|_| !row.shared);
-    let entry = draft(&row, why, known.as_ref(), now).prepare(&OpeningKeys { staff: staff.as_ref(), record: None })?;
+    let mut draft = draft(&row, why, known.as_ref(), now);
+    if field.is_some() {
+        draft = draft.slot(SlotName::Record, row.record.to_string(), OpeningUnder::Record);
+    }
+    let record = field.as_ref().map(|field| (row.record, field));
+    let entry = draft.prepare(&OpeningKeys { staff: staff.as_ref(), record })?;
     let ticket = ledger.enqueue(&mut tx, entry, Some(reference::session_closed(id))).await?;
     let imposed = impose(vault, &mut tx, &row, why, now).await?;
     tx.commit().await?;

@@ -1,10 +1,14 @@
 //! Damage found while playing: told here, written to the audit log by a job, so that no listener waits for it.
 
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use tokio::sync::mpsc;
 use vault_core::audit::entry::{Draft, FindingReported};
 use vault_core::audit::slot::{OpeningKeys, OpeningUnder, SlotName};
 use vault_core::ids::{CollectionId, ObjectId, RecordId, SessionId};
 use vault_core::keys::hierarchy::FieldKey;
+use vault_core::time::Timestamp;
 
 use super::open::record_key;
 use crate::app::error::Failure;
@@ -30,16 +34,46 @@ pub struct Damage {
     pub session: Option<SessionId>,
 }
 
+/// Most (record, finding) pairs remembered; more than so much damage in an hour is told without the others' being known.
+const REMEMBERED: usize = 16_384;
+
+/// What was written in one hour.
+#[derive(Default)]
+struct Written {
+    hour: i64,
+    known: HashSet<(RecordId, &'static str)>,
+}
+
 /// Where damage is told.
 #[derive(Clone)]
-pub struct Findings(mpsc::Sender<Damage>);
+pub struct Findings {
+    told: mpsc::Sender<Damage>,
+    written: Arc<Mutex<Written>>,
+}
 
 impl Findings {
     /// A place to tell damage, and what the job reads from.
     #[must_use]
     pub fn new() -> (Self, mpsc::Receiver<Damage>) {
         let (sender, receiver) = mpsc::channel(MOST);
-        (Self(sender), receiver)
+        (Self { told: sender, written: Arc::default() }, receiver)
+    }
+
+    /// Whether this is the first such finding about the record in the hour of `now`, as far as this process knows. A log
+    /// that repeats itself with every session hides what is new.
+    fn is_first(&self, damage: &Damage, now: Timestamp) -> bool {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let hour = now.as_millis() / 3_600_000;
+        if written.hour != hour || written.known.len() >= REMEMBERED {
+            *written = Written { hour, known: HashSet::new() };
+        }
+        written.known.insert((damage.record, damage.finding))
+    }
+
+    /// It could not be written after all.
+    fn forget(&self, damage: &Damage) {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.known.remove(&(damage.record, damage.finding));
     }
 
     /// Tells damage found in `session`.
@@ -57,14 +91,27 @@ impl Findings {
     pub fn tell_of(&self, damage: Damage) {
         let Damage { finding, record, .. } = damage;
         tracing::error!(finding, %record, "what is stored is damaged");
-        if self.0.try_send(damage).is_err() {
+        if self.told.try_send(damage).is_err() {
             tracing::error!(finding, %record, "a finding could not be handed to the audit log");
         }
     }
 }
 
-/// Writes a finding to the audit log; it waits there if the log cannot be written now.
+/// Writes a finding to the audit log, once an hour for each record and finding; it waits there if the log cannot be
+/// written now.
 pub async fn write(vault: &Vault, damage: Damage) -> Result<(), Failure> {
+    let findings = vault.sessions.findings();
+    if !findings.is_first(&damage, vault.clock.now()) {
+        return Ok(());
+    }
+    let written = queue(vault, damage).await;
+    if written.is_err() {
+        findings.forget(&damage);
+    }
+    written
+}
+
+async fn queue(vault: &Vault, damage: Damage) -> Result<(), Failure> {
     let staff = vault.keys()?.staff_audit_key(damage.collection).await?;
     // What names the record goes with the record, unless its key is what is damaged.
     let field = field_key(vault, damage.record).await;
@@ -88,7 +135,8 @@ pub async fn write(vault: &Vault, damage: Damage) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn field_key(vault: &Vault, record: RecordId) -> Option<FieldKey> {
+/// The record's field key; none when the record is erased, or its row or wrap is damaged.
+pub(super) async fn field_key(vault: &Vault, record: RecordId) -> Option<FieldKey> {
     let row = records::find(&vault.store, record).await.ok()??;
     Some(record_key(vault, &row).await.ok()?.field_key())
 }

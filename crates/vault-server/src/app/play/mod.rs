@@ -36,7 +36,7 @@ use vault_core::keys::hierarchy::RecordKey;
 use vault_core::media::disclosure::Disclosure;
 use vault_core::media::open::ObjectReader;
 
-pub use close::{close, reap};
+pub use close::{close, forget_closed, reap};
 pub use findings::write as write_finding;
 pub use open::open;
 

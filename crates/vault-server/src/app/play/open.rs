@@ -19,9 +19,7 @@ use vault_core::access::grant::Grant;
 use vault_core::access::person::Place;
 use vault_core::access::role::Action;
 use vault_core::access::scope::{Media, RecordFacts, Right};
-use vault_core::audit::entry::{
-    AccessApproved, AccessRevoked, Decision, Draft, DraftError, PlaybackOpened, RoleGranted,
-};
+use vault_core::audit::entry::{AccessApproved, AccessRevoked, Decision, Draft, PlaybackOpened, RoleGranted};
 use vault_core::audit::evidence::Recorded;
 use vault_core::audit::slot::{OpeningKeys, OpeningUnder, SlotName};
 use vault_core::ids::{CollectionId, GrantId, RecordId, RequestId, SessionId};
@@ -34,15 +32,14 @@ use vault_core::time::Timestamp;
 use super::findings::Damage;
 use super::live::Live;
 use super::{SERVED, warm};
-use crate::app::callers::{self, Caller};
+use crate::app::callers::Caller;
 use crate::app::collections;
 use crate::app::error::Failure;
-use crate::app::ledger::LedgerError;
+use crate::app::limits;
 use crate::app::reference;
-use crate::app::restrict::{Refusal, Subject};
-use crate::custody::KeyError;
+use crate::app::restrict::Subject;
 use crate::state::Vault;
-use crate::store::StoreError;
+use crate::store::Tx;
 use crate::store::collections::CollectionRow;
 use crate::store::records::{self, ObjectRow, RecordRow, RecordState};
 use crate::store::sessions::{self, SessionRow};
@@ -54,47 +51,9 @@ pub async fn open(
     request: RequestId,
     asked: &NewSession,
 ) -> Result<Arc<Live>, Failure> {
-    let opening = match prepare(vault, caller, request, asked).await {
-        Ok(opening) => opening,
-        Err(Refused::Denied(denial)) => {
-            callers::note_denial(vault, caller, Action::PlaybackOpen, denial).await;
-            return Err(denial.into());
-        }
-        Err(Refused::Failed(failure)) => return Err(failure),
-    };
-    match enter(vault, caller, opening).await {
-        Ok(live) => Ok(live),
-        Err(Refused::Denied(denial)) => {
-            callers::note_denial(vault, caller, Action::PlaybackOpen, denial).await;
-            Err(denial.into())
-        }
-        Err(Refused::Failed(failure)) => Err(failure),
-    }
+    let opening = prepare(vault, caller, request, asked).await?;
+    enter(vault, caller, opening).await
 }
-
-/// Why a session was not opened: by a rule, or for another reason.
-pub(super) enum Refused {
-    Denied(Denial),
-    Failed(Failure),
-}
-
-impl From<Denial> for Refused {
-    fn from(denial: Denial) -> Self {
-        Self::Denied(denial)
-    }
-}
-
-macro_rules! failed {
-    ($($cause:ty)*) => {$(
-        impl From<$cause> for Refused {
-            fn from(e: $cause) -> Self {
-                Self::Failed(e.into())
-            }
-        }
-    )*};
-}
-
-failed! { Failure Code StoreError LedgerError KeyError Refusal DraftError }
 
 /// Everything that is known before the transaction.
 struct Opening {
@@ -109,7 +68,7 @@ struct Opening {
     now: Timestamp,
 }
 
-async fn prepare(vault: &Vault, caller: &Caller, request: RequestId, asked: &NewSession) -> Result<Opening, Refused> {
+async fn prepare(vault: &Vault, caller: &Caller, request: RequestId, asked: &NewSession) -> Result<Opening, Failure> {
     let now = vault.clock.now();
     let pointer = sessions::pointer(&vault.store, request).await?;
     let pointer = pointer.filter(|p| p.requester == caller.person()).ok_or(Denial::Absent)?;
@@ -150,7 +109,7 @@ fn told<T>(
 }
 
 /// The approval of `grant`, as the log has it, for this request and not taken back.
-async fn approved(vault: &Vault, grant: GrantId, request: RequestId) -> Result<Recorded<AccessApproved>, Refused> {
+async fn approved(vault: &Vault, grant: GrantId, request: RequestId) -> Result<Recorded<AccessApproved>, Failure> {
     let ledger = vault.ledger()?;
     let approval = ledger.find::<AccessApproved>(&reference::approval(grant)).await?.ok_or(Denial::NotInLog)?;
     let logged = Grant::from_evidence(&approval)?;
@@ -165,7 +124,7 @@ async fn approved(vault: &Vault, grant: GrantId, request: RequestId) -> Result<R
 
 /// The record that is to be played: the one asked for, or the only one of the grant. One that is not there, or of another
 /// collection, is told as one that the grant does not cover: a grant is no way to learn which records exist.
-async fn wanted(vault: &Vault, approval: &Recorded<AccessApproved>, asked: &NewSession) -> Result<RecordRow, Refused> {
+async fn wanted(vault: &Vault, approval: &Recorded<AccessApproved>, asked: &NewSession) -> Result<RecordRow, Failure> {
     let grant = Grant::from_evidence(approval)?;
     let id = match &asked.record_id {
         Some(text) => text.parse::<RecordId>().map_err(|_| Failure::new(Code::InvalidValue).detail("record_id"))?,
@@ -176,7 +135,28 @@ async fn wanted(vault: &Vault, approval: &Recorded<AccessApproved>, asked: &NewS
         }
     };
     let row = records::find(&vault.store, id).await?;
-    Ok(row.filter(|row| row.collection == grant.terms().collection).ok_or(Denial::GrantNotCovering)?)
+    let row = row.filter(|row| row.collection == grant.terms().collection).ok_or(Denial::GrantNotCovering)?;
+    // Before a key is unwrapped; the decision asks again, with everything it needs.
+    if grant.terms().scope.covers(&outline(&row)?) { Ok(row) } else { Err(Denial::GrantNotCovering.into()) }
+}
+
+/// What the row alone says of a record: enough to tell whether a scope covers it, not for a decision.
+fn outline(record: &RecordRow) -> Result<RecordFacts, Failure> {
+    let kind = match record.media.as_str() {
+        "audio" => Media::Audio,
+        "video" => Media::Video,
+        _ => return Err(Failure::new(Code::IntegrityFailure).because("a record is neither audio nor video")),
+    };
+    Ok(RecordFacts {
+        id: record.id,
+        collection: record.collection,
+        available: record.state == RecordState::Available,
+        kind,
+        received_at: record.received_at,
+        consented: Vec::new(),
+        consent_expires_at: None,
+        retain_until: record.retain_until,
+    })
 }
 
 /// The record's key. A wrap that does not open, or is another's, is damage.
@@ -197,31 +177,18 @@ fn facts(record: &RecordRow, key: &FieldKey) -> Result<RecordFacts, Failure> {
         None => None,
     };
     let (consented, consent_expires_at) = consent.map(|c| (c.purposes, c.expires_at)).unwrap_or_default();
-    let kind = match record.media.as_str() {
-        "audio" => Media::Audio,
-        "video" => Media::Video,
-        _ => return Err(damaged("a record is neither audio nor video")),
-    };
-    Ok(RecordFacts {
-        id: record.id,
-        collection: record.collection,
-        available: record.state == RecordState::Available,
-        kind,
-        received_at: record.received_at,
-        consented,
-        consent_expires_at,
-        retain_until: record.retain_until,
-    })
+    Ok(RecordFacts { consented, consent_expires_at, ..outline(record)? })
 }
 
 /// Decides, enters session and entry together, waits for the evidence, and makes the session playable.
-async fn enter(vault: &Arc<Vault>, caller: &Caller, opening: Opening) -> Result<Arc<Live>, Refused> {
+async fn enter(vault: &Arc<Vault>, caller: &Caller, opening: Opening) -> Result<Arc<Live>, Failure> {
     let Opening { approval, role, collection, record, facts, key, object, right, now } = opening;
     let (ledger, staff) = (vault.ledger()?, vault.keys()?.staff_audit_key(collection.id).await?);
     let field = key.field_key();
     let grant = Grant::from_evidence(&approval)?.terms().grant;
 
     let mut tx = vault.store.begin("open_session").await?;
+    within_cap(vault, &mut tx, caller, now).await?;
     let used = sessions::usage(&mut tx, grant, record.id, day_of(now)).await?;
     let used = Used { sessions: used.sessions, records_today: used.records, this_one_today: used.this_one };
     let ask = Ask { record: &facts, right, used, policy: &collection.policy, now };
@@ -234,7 +201,17 @@ async fn enter(vault: &Arc<Vault>, caller: &Caller, opening: Opening) -> Result<
     tx.commit().await?;
 
     let evidence = ledger.settle(ticket).await?;
-    Ok(warm(vault, row, key, evidence).await?)
+    warm(vault, row, key, evidence).await
+}
+
+/// Bounds what one person keeps open, so that nobody pushes others' sessions out of memory. Counted in the transaction
+/// that enters the session.
+async fn within_cap(vault: &Vault, tx: &mut Tx, caller: &Caller, now: Timestamp) -> Result<(), Failure> {
+    let open = sessions::open_of(tx, caller.person(), now).await?;
+    let Some(first) = open.first_ends.filter(|_| open.count >= vault.config.limits.sessions_per_person) else {
+        return Ok(());
+    };
+    Err(limits::refused(&vault.metrics, Code::RateLimited, "sessions_per_person", first.since(now)))
 }
 
 /// The session's row. It ends with whatever it stands on, and with the vault's own limit.

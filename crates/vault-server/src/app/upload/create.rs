@@ -23,6 +23,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use crate::app::callers::Caller;
 use crate::app::collections;
 use crate::app::error::Failure;
+use crate::app::limits;
 use crate::state::Vault;
 use crate::store::uploads::{self, ConsentTerms, UploadRow, UploadState};
 
@@ -121,9 +122,7 @@ pub async fn create(
     if claims.details.too_long() {
         return Err(Failure::new(Code::UploadMetadata).detail("a value is longer than 4,096 bytes"));
     }
-    if uploads::open_of(&vault.store, caller.person()).await? >= vault.config.limits.open_uploads {
-        return Err(Failure::new(Code::RateLimited).detail("too many unfinished uploads"));
-    }
+    vault.limiter.collection(collection.id, now)?;
 
     let (id, record, object) = (UploadId::new(now), RecordId::new(now), ObjectId::new(now));
     let segment = match claimed.kind() {
@@ -165,6 +164,7 @@ pub async fn create(
         expires_at,
     };
     let mut tx = vault.store.begin("create_upload").await?;
+    limits::admit(vault, &mut tx, caller.person(), collection.id, claims.length, now).await?;
     uploads::insert(&mut tx, &row, &secret.hash(), now).await?;
     tx.commit().await?;
     Ok(Created { secret, expires_at })

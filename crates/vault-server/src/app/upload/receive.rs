@@ -28,6 +28,7 @@ use super::writer::{Ground, Position, SegmentWriter};
 use super::{complete, find, refuse, refused_state};
 use crate::app::collections;
 use crate::app::error::Failure;
+use crate::app::limits;
 use crate::app::restrict::{Refusal, Subject};
 use crate::state::Vault;
 use crate::store::collections::CollectionState;
@@ -96,6 +97,7 @@ where
         return Err(conflict(row.received));
     }
     check_fits(vault, incoming.offset, length, incoming.body_length)?;
+    limits::goes_on(vault, &row, incoming.length, vault.clock.now()).await?;
     let place = vault.uploads.enter(row.id).await;
     let Some(row) = uploads::take(&vault.store, row.id, incoming.offset).await? else {
         // It moved while the request before this one settled.

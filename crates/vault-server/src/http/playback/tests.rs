@@ -37,7 +37,10 @@ struct Stage {
 
 impl Stage {
     async fn set() -> Self {
-        let house = House::new().await;
+        Self::in_house(House::new().await).await
+    }
+
+    async fn in_house(house: House) -> Self {
         let mut policy = collection("demo", "2030-01-01T00:00:00Z");
         policy["access"]["rights"] = json!(["view", "export"]);
         let (status, made) = house.ask("administrator", "POST", "/v1/collections", policy).await;
@@ -157,6 +160,158 @@ async fn p4_the_entry_comes_before_the_first_byte_and_is_narrowed_when_the_sessi
     let ranges: Vec<_> = closed.data("ranges").unwrap().as_list().unwrap().iter().filter_map(|v| v.as_str()).collect();
     assert_eq!(ranges, ["10-99", "70000-140000", "199995-199999"]);
     assert_eq!(closed.data("bytes").unwrap().as_number(), Some(90 + 70_001 + 5));
+}
+
+/// Entries of a kind, oldest first, as JSON; waits until there are `count` of them and then a little, so that one more shows.
+async fn entries(house: &House, kind: &str, count: usize) -> Vec<Value> {
+    let path = format!("/v1/audit/entries?type={kind}&limit=100");
+    for settled in 0..100 {
+        let (status, page) = house.ask("auditor", "GET", &path, Value::Null).await;
+        assert_eq!(status, StatusCode::OK, "{page}");
+        let items = page["items"].as_array().unwrap();
+        if items.len() > count || (items.len() == count && settled >= 5) {
+            return items.clone();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("not {count} entries {kind}");
+}
+
+#[tokio::test]
+async fn one_person_keeps_so_many_sessions_open_and_is_told_when_the_next_ends() {
+    let stage = Stage::in_house(House::with("[limits]\nsessions_per_person = 3\n").await).await;
+    let (request, _) = stage.granted().await;
+    let all = futures_util::future::join_all((0..8).map(|_| stage.try_open(&request))).await;
+    let opened: Vec<_> = all.iter().filter(|(status, _)| *status == StatusCode::CREATED).collect();
+    assert_eq!(opened.len(), 3, "also when they are asked for at once");
+    for (status, refused) in all.iter().filter(|(status, _)| *status != StatusCode::CREATED) {
+        assert_eq!((status.as_u16(), &refused["code"]), (429, &json!("rate_limited")), "{refused}");
+        assert_eq!(refused["limit"], "sessions_per_person");
+    }
+    let open = format!("/v1/access-requests/{request}/sessions");
+    let response = stage.send(Some("analyst"), "POST", &open, None).await;
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(response.headers()[header::RETRY_AFTER], "900");
+    // One that is ended makes room, and so does time.
+    let ended = opened[0].1["playback_url"].as_str().unwrap();
+    assert_eq!(stage.status(Some("analyst"), "DELETE", ended).await, StatusCode::NO_CONTENT);
+    assert_eq!(stage.try_open(&request).await.0, StatusCode::CREATED);
+    assert_eq!(stage.try_open(&request).await.0, StatusCode::TOO_MANY_REQUESTS);
+    stage.house.clock.advance(Duration::from_secs(900));
+    assert_eq!(stage.try_open(&request).await.0, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn the_same_damage_is_told_once_an_hour_and_not_with_every_session() {
+    let stage = Stage::set().await;
+    let (request, _) = stage.granted().await;
+    let mut jobs = crate::jobs::start(&stage.house.vault);
+    stage.house.by_hand("UPDATE records SET wrap = x'00'").await;
+    for _ in 0..5 {
+        assert_eq!(stage.try_open(&request).await.0, StatusCode::INTERNAL_SERVER_ERROR);
+    }
+    assert_eq!(entries(&stage.house, "finding.reported", 1).await.len(), 1);
+    stage.house.clock.advance(Duration::from_hours(1));
+    assert_eq!(stage.try_open(&request).await.0, StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(entries(&stage.house, "finding.reported", 2).await.len(), 2);
+    stage.house.vault.stopping.cancel();
+    stage.house.vault.closing.cancel();
+    while jobs.join_next().await.is_some() {}
+}
+
+#[tokio::test]
+async fn the_end_of_a_session_names_its_record_under_the_records_own_key() {
+    let stage = Stage::set().await;
+    let (id, url) = stage.opened().await;
+    assert_eq!(stage.status(Some("analyst"), "DELETE", &url).await, StatusCode::NO_CONTENT);
+    assert_eq!(stage.closed(id).await.slot(SlotName::Record), Some(stage.record.as_str()));
+    let (id, url) = stage.opened().await;
+    stage.house.by_hand("UPDATE records SET wrap = NULL").await;
+    assert_eq!(stage.status(Some("analyst"), "DELETE", &url).await, StatusCode::NO_CONTENT);
+    assert_eq!(stage.closed(id).await.slot(SlotName::Record), None, "nothing is left to seal it under");
+}
+
+#[tokio::test]
+async fn a_record_outside_the_grant_is_refused_before_its_key_is_unwrapped() {
+    let stage = Stage::set().await;
+    let notice = stage.house.ask("auditor", "GET", "/v1/collections/demo/notice", Value::Null).await.1;
+    let other = upload(&stage.house, &wav(1_000), notice["sha256"].as_str().unwrap()).await;
+    let (request, _) = stage.granted().await;
+    // Its wrap is damaged: who unwraps it learns that, and reports damage of a record that nobody may ask for.
+    stage.house.by_hand("UPDATE records SET wrap = x'00'").await;
+    let path = format!("/v1/access-requests/{request}/sessions");
+    let (status, refused) = stage.house.ask("analyst", "POST", &path, json!({"record_id": other})).await;
+    assert_eq!((status, refused["code"].as_str()), (StatusCode::FORBIDDEN, Some("grant_not_covering")));
+    assert_eq!(entries(&stage.house, "decision.denied", 1).await.len(), 1);
+}
+
+#[tokio::test]
+async fn p4_a_refusal_behind_the_guard_is_in_the_log() {
+    let stage = Stage::set().await;
+    let (status, made) =
+        stage.house.ask("administrator", "POST", "/v1/collections", collection("other", "2030-01-01T00:00:00Z")).await;
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+    // The right role in the wrong place: an approver of another collection.
+    let person = stage.house.enter("Elsewhere", "human").await;
+    for role in ["approver", "analyst"] {
+        let collection = if role == "approver" { "other" } else { "demo" };
+        let body = json!({"person_id": person.to_string(), "role": role, "collection": collection, "reason": "needed"});
+        let (status, binding) = stage.house.ask("administrator", "POST", "/v1/role-bindings", body).await;
+        assert_eq!(status, StatusCode::CREATED, "{binding}");
+        let path = format!("/v1/role-bindings/{}/confirm", binding["id"].as_str().unwrap());
+        let (status, binding) = stage.house.ask("administrator-2", "POST", &path, Value::Null).await;
+        assert_eq!(status, StatusCode::OK, "{binding}");
+    }
+    let (_, token) = stage.house.issue_confirmed(person).await;
+    let (request, grant) = stage.granted().await;
+    let before = entries(&stage.house, "decision.denied", 0).await.len();
+    assert_eq!(before, 0);
+    // What is another's looks like what is not there, though this caller reads requests of their own there.
+    let unknown = "019ab5d2-7c1e-7a40-9d3c-2f6b1e0c4a55";
+    for (real, made_up) in [
+        (format!("/v1/access-requests/{request}/approve"), format!("/v1/access-requests/{unknown}/approve")),
+        (format!("/v1/access-requests/{request}/deny"), format!("/v1/access-requests/{unknown}/deny")),
+    ] {
+        let real = stage.house.ask_with(Some(&token), "POST", &real, json!({})).await;
+        let made_up = stage.house.ask_with(Some(&token), "POST", &made_up, json!({})).await;
+        assert_eq!(real, made_up);
+        assert_eq!(real.0, StatusCode::NOT_FOUND);
+    }
+    let real = stage.house.ask_with(Some(&token), "DELETE", &format!("/v1/grants/{grant}"), Value::Null).await;
+    let made_up = stage.house.ask_with(Some(&token), "DELETE", &format!("/v1/grants/{unknown}"), Value::Null).await;
+    assert_eq!(real, made_up);
+    let rotate = stage
+        .house
+        .ask_with(Some(stage.house.token("approver")), "POST", "/v1/collections/demo/keys/rotate", json!({}))
+        .await;
+    assert_eq!(rotate.0, StatusCode::FORBIDDEN);
+    let denied = entries(&stage.house, "decision.denied", 3).await;
+    let mut seen: Vec<_> = denied
+        .iter()
+        .map(|one| (one["entry"]["data"]["action"].to_string(), one["entry"]["data"]["denial"].to_string()))
+        .collect();
+    seen.sort();
+    let told = |action: &str, denial: &str| (json!(action).to_string(), json!(denial).to_string());
+    assert_eq!(
+        seen,
+        [told("access.decide", "absent"), told("access.revoke", "absent"), told("key.rotate", "forbidden")]
+    );
+}
+
+#[tokio::test]
+async fn rows_of_sessions_closed_long_ago_are_deleted_once_their_grant_is_over() {
+    let stage = Stage::set().await;
+    let (_, url) = stage.opened().await;
+    assert_eq!(stage.status(Some("analyst"), "DELETE", &url).await, StatusCode::NO_CONTENT);
+    let vault = &stage.house.vault;
+    // The grant lasts seven days, and a closed session is remembered for as long after that.
+    stage.house.clock.advance(Duration::from_hours(24 * 8));
+    assert_eq!(play::forget_closed(vault).await.unwrap(), 0, "it still counts, or is remembered");
+    assert_eq!(stage.status(Some("analyst"), "GET", &url).await, StatusCode::GONE);
+    stage.house.clock.advance(Duration::from_hours(24 * 7));
+    assert_eq!(play::forget_closed(vault).await.unwrap(), 1);
+    assert_eq!(stage.status(Some("analyst"), "GET", &url).await, StatusCode::NOT_FOUND);
+    assert_eq!(vault.store.number("SELECT COUNT(*) FROM sessions").await, 0);
 }
 
 #[tokio::test]

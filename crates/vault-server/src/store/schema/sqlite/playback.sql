@@ -19,6 +19,7 @@ CREATE TABLE sessions (
 );
 CREATE INDEX sessions_open ON sessions (closed_at, expires_at);
 CREATE INDEX sessions_grant ON sessions (grant_id, created_at);
+CREATE INDEX sessions_person ON sessions (person_id, closed_at, expires_at);
 
 -- Acts that take something away (`impose`) or give it back (`lift`), in the order of the restriction counter; what is
 -- in force is their sum. Ids only. `until`: nothing can come of the target any more, so the row may go.

@@ -30,3 +30,4 @@ CREATE TABLE uploads (
 CREATE INDEX uploads_expiry ON uploads (state, expires_at);
 CREATE INDEX uploads_resume_key ON uploads (resume_key);
 CREATE INDEX uploads_person ON uploads (person_id, state);
+CREATE INDEX uploads_collection ON uploads (collection_id, created_at);
