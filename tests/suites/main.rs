@@ -10,6 +10,7 @@ mod memory;
 mod nodes;
 mod object_store;
 mod openapi;
+mod operations;
 mod power_loss;
 mod production;
 mod refusals;

@@ -28,7 +28,7 @@ enum Command {
         /// The configuration file.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
-        /// The people it begins with, at least two administrators (TOML; see deploy/README.md).
+        /// The people it begins with, at least two administrators (TOML; see docs/operations/install.md).
         #[arg(long, value_name = "FILE")]
         people: PathBuf,
         /// Where everybody's first token is written [default: tokens.json in the data directory].

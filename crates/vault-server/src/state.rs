@@ -84,6 +84,7 @@ impl Vault {
     /// The same over objects that are open already.
     pub async fn over(objects: Objects, config: Config, clock: Arc<dyn Clock>) -> Result<Arc<Self>, Failure> {
         let metrics = Arc::new(Metrics::new());
+        let objects = objects.metered(&metrics);
         let password = config.database.password_file.as_deref().map(database_password).transpose()?;
         let store = Store::open(&config.database_source(password), Arc::clone(&metrics)).await?;
         let keys = Arc::new(KeyService::new(

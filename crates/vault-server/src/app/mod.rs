@@ -7,6 +7,7 @@ pub mod callers;
 pub mod collections;
 pub mod entry;
 pub mod error;
+pub mod figures;
 pub mod keys;
 pub mod ledger;
 pub mod limits;

@@ -24,8 +24,9 @@ use crate::{run, telemetry};
 /// The longest `dev.json`.
 const MOST: usize = 64 * 1024;
 
-/// Of the variables that `serve` takes, those that say where a vault for trying out keeps its rows and its objects.
-const TAKEN: [&str; 2] = ["FEEDBACK_VAULT_DATABASE_", "FEEDBACK_VAULT_OBJECTS_"];
+/// Of the variables that `serve` takes, those that say where a vault for trying out keeps its rows and its objects,
+/// and where it sends its traces.
+const TAKEN: [&str; 3] = ["FEEDBACK_VAULT_DATABASE_", "FEEDBACK_VAULT_OBJECTS_", "FEEDBACK_VAULT_TELEMETRY_"];
 
 /// Runs a vault in `dir` until SIGTERM. `announce` is told where everything is once it can be used.
 pub fn dev(
@@ -45,7 +46,7 @@ pub fn dev(
     let admin = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
     let variables = variables.filter(|(name, _)| TAKEN.iter().any(|taken| name.starts_with(taken)));
     let config = config(&dir, &passphrase_file, public.local_addr()?, admin.local_addr()?, variables)?;
-    telemetry::start(&config.logging);
+    telemetry::start_with(&config.logging, &config.telemetry);
     protect(false)?;
     block_on(async {
         let vault = Vault::open(config, Arc::new(SystemClock)).await?;

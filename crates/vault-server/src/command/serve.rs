@@ -12,7 +12,7 @@ use crate::{app, run, telemetry};
 /// Serves until SIGTERM.
 pub fn serve(config: &Path, variables: impl Iterator<Item = (String, String)>) -> Result<(), CommandError> {
     let config = Config::load(config, variables)?;
-    telemetry::start(&config.logging);
+    telemetry::start_with(&config.logging, &config.telemetry);
     protect(true)?;
     block_on(async {
         let (public, admin) = (listen(config.listen)?, listen(config.admin_listen)?);

@@ -64,6 +64,7 @@ const KEYS: &[(&[&str], Kind)] = &[
     (&["sessions", "minutes"], Kind::Number),
     (&["logging", "format"], Kind::Text),
     (&["logging", "level"], Kind::Text),
+    (&["telemetry", "otlp_endpoint"], Kind::Text),
 ];
 
 /// Lays the variables over the table; answers how many there were.

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::store::{Pooler, Source};
 
+pub use crate::telemetry::Endpoint;
 pub use objects::{Addressing, Bucket, Objects};
 
 /// Why a configuration was refused.
@@ -85,6 +86,9 @@ pub struct Config {
     /// What the server writes to standard error.
     #[serde(default)]
     pub logging: Logging,
+    /// Traces.
+    #[serde(default)]
+    pub telemetry: Telemetry,
     /// What the vault is for; `dev` sets it, no file or variable can.
     #[serde(skip, default = "production")]
     pub setting: Setting,
@@ -272,6 +276,14 @@ impl Default for Logging {
     fn default() -> Self {
         Self { format: LogFormat::Text, level: "info".to_owned() }
     }
+}
+
+/// Traces; nothing is exported without an endpoint.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Telemetry {
+    /// An OpenTelemetry collector that takes OTLP over plain HTTP.
+    pub otlp_endpoint: Option<Endpoint>,
 }
 
 fn default_listen() -> SocketAddr {

@@ -10,6 +10,7 @@ use utoipa_axum::routes;
 use vault_api::health::{Health, Readiness, ReadinessCheck};
 
 use super::routes::{Access, Routes};
+use crate::app::figures;
 use crate::state::Vault;
 
 pub(super) fn routes(vault: &Arc<Vault>) -> Routes {
@@ -40,6 +41,7 @@ async fn readyz(State(vault): State<Arc<Vault>>) -> impl IntoResponse {
 /// Metrics in the OpenMetrics text format.
 #[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, body = String)))]
 async fn metrics(State(vault): State<Arc<Vault>>) -> impl IntoResponse {
+    figures::refresh(&vault).await;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], vault.metrics.encode())
 }

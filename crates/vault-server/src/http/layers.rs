@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use tracing::Instrument;
+use vault_api::code::Code;
 
 use crate::state::Vault;
 
@@ -35,11 +36,15 @@ async fn observe(State(vault): State<Arc<Vault>>, request: Request, next: Next) 
     let method = request.method().clone();
     // The pattern, never the address: addresses of uploads carry a secret.
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let span = tracing::info_span!("request", %method, route);
+    let span = tracing::info_span!("request", %method, route, status = tracing::field::Empty);
     let started = Instant::now();
     let mut response = next.run(request).instrument(span.clone()).await;
     let status = response.status().as_u16();
+    span.record("status", status);
     vault.metrics.request(&method, &route, status);
+    if let Some(code) = response.extensions().get::<Code>() {
+        vault.metrics.refusal(code.as_str());
+    }
     span.in_scope(|| tracing::debug!(status, micros = started.elapsed().as_micros(), "answered"));
     dress(response.headers_mut());
     if vault.config.tls.is_some() {

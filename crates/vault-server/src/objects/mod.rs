@@ -14,6 +14,7 @@
 mod check;
 mod credentials;
 mod local;
+mod metered;
 mod name;
 mod s3;
 mod writer;
@@ -33,6 +34,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
 use vault_core::time::Timestamp;
 
 use crate::config::Config;
+use crate::metrics::Metrics;
 
 pub use check::Unfit;
 pub use credentials::ReadSecret;
@@ -139,6 +141,13 @@ impl Objects {
     #[must_use]
     pub fn over(inner: Arc<dyn ObjectStore>) -> Self {
         Self { inner, local: None, collects: None }
+    }
+
+    /// Counts and times what is asked of it from here on.
+    #[must_use]
+    pub fn metered(self, metrics: &Arc<Metrics>) -> Self {
+        let inner = Arc::new(metered::Metered { inner: self.inner, metrics: Arc::clone(metrics) });
+        Self { inner, ..self }
     }
 
     /// Writes as a bucket is written to, with PUTs of at most `longest` bytes.

@@ -20,6 +20,7 @@ mod conn;
 mod engine;
 #[cfg(test)]
 pub mod faults;
+pub mod figures;
 pub mod garbage;
 mod hold;
 pub mod keys;
@@ -193,6 +194,7 @@ impl Store {
             name,
             started,
             metrics: Arc::clone(&self.metrics),
+            _span: tracing::debug_span!("transaction", transaction = name),
             #[cfg(test)]
             faults: Arc::clone(&self.faults),
         })
@@ -287,6 +289,8 @@ pub struct Tx {
     name: &'static str,
     started: Instant,
     metrics: Arc<Metrics>,
+    /// Open as long as the transaction is.
+    _span: tracing::Span,
     #[cfg(test)]
     faults: Arc<faults::Faults>,
 }

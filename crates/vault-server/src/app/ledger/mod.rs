@@ -37,11 +37,13 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 use vault_core::audit::checkpoint::{CheckpointSigner, VerifiedCheckpoint};
 use vault_core::audit::entry::{Draft, EntryKind, LogStarted, Prepared};
 use vault_core::audit::evidence::Recorded;
@@ -405,6 +407,12 @@ impl Ledger {
         if running.stop.is_cancelled() { Err(LedgerError::Stopped) } else { Ok(running) }
     }
 
+    /// Entries that wait in this node's memory.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        lock(&self.0.queue).len()
+    }
+
     /// Whether entries can be taken.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -489,7 +497,12 @@ impl Ledger {
         openings: Vec<Opening>,
         mut waiter: Waiter,
     ) -> Result<Recorded<E>, LedgerError> {
-        prove(entry, openings, tokio::time::timeout(self.0.wait, &mut waiter.done).await)
+        let started = Instant::now();
+        let waited = tokio::time::timeout(self.0.wait, &mut waiter.done);
+        let outcome = waited.instrument(tracing::debug_span!("append_to_log")).await;
+        let outcome = prove(entry, openings, outcome);
+        self.0.metrics.append(started.elapsed(), outcome.is_ok());
+        outcome
     }
 }
 

@@ -135,6 +135,7 @@ impl Publisher {
                 return false;
             }
             self.shared.publish_failed.store(true, Ordering::Relaxed);
+            self.shared.metrics.audit_failure("publish");
             tracing::warn!(error = %e, "the audit log could not be published; trying again");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(MAX_PAUSE);

@@ -121,6 +121,7 @@ impl Sequencer {
                 }
                 Err(e) => {
                     self.shared.commit_failed.store(true, Ordering::Relaxed);
+                    self.shared.metrics.audit_failure("commit");
                     tracing::warn!(error = %e, "the audit log could not be written; trying again");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(MAX_PAUSE);

@@ -147,6 +147,12 @@ impl Restrictions {
         self.view.fresh().is_ok()
     }
 
+    /// How old this node's knowledge of restrictions is.
+    #[must_use]
+    pub fn age(&self) -> core::time::Duration {
+        self.view.age()
+    }
+
     /// Imposes (or lifts) in the caller's transaction, beside its pending log entry. Hand what it returns to
     /// [`Self::commit`], or to [`Self::stand`] after the commit.
     pub async fn impose(&self, tx: &mut Tx, restriction: Restriction, at: Timestamp) -> Result<Imposed, StoreError> {

@@ -185,6 +185,12 @@ impl View {
         self.is_fresh(self.elapsed())
     }
 
+    /// How long ago the last successful poll began; before the first, how long the view exists.
+    pub fn age(&self) -> Duration {
+        let began = self.fresh.load(Ordering::Acquire).saturating_sub(1);
+        self.elapsed().saturating_sub(Duration::from_micros(began))
+    }
+
     fn is_fresh(&self, now: Duration) -> Result<(), Refusal> {
         let Some(began) = self.fresh.load(Ordering::Acquire).checked_sub(1) else { return Err(Refusal::Stale) };
         if now.saturating_sub(Duration::from_micros(began)) > STALE_AFTER { Err(Refusal::Stale) } else { Ok(()) }

@@ -61,6 +61,11 @@ impl Active {
         Place { active: Arc::clone(self), upload, number, stop, _gone: gone_sender }
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<UploadId, Holder>> {
         self.holders.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -51,6 +51,18 @@ impl Uploads {
         Self { active: Arc::default(), room: Arc::new(Semaphore::new(kib.min(Semaphore::MAX_PERMITS))) }
     }
 
+    /// Requests that are writing an upload on this node.
+    #[must_use]
+    pub fn active(&self) -> usize {
+        self.active.count()
+    }
+
+    /// What is left of the byte budget.
+    #[must_use]
+    pub fn free_bytes(&self) -> usize {
+        self.room.available_permits().saturating_mul(1024)
+    }
+
     async fn enter(&self, upload: UploadId) -> active::Place {
         self.active.enter(upload).await
     }
