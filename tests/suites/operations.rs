@@ -177,8 +177,8 @@ fn take(mut stream: TcpStream) -> Option<Vec<u8>> {
 #[test]
 fn p1_traces_carry_no_secret_and_nothing_of_a_data_subject() {
     let collector = Collector::start();
-    let endpoint = format!("FEEDBACK_VAULT_TELEMETRY_OTLP_ENDPOINT={}", collector.address);
-    let mut vault = Vault::start_under(room(), &["env".into(), endpoint.into()]);
+    let endpoint = ("FEEDBACK_VAULT_TELEMETRY_OTLP_ENDPOINT".to_owned(), collector.address.clone());
+    let mut vault = Vault::start_where(&[], |_| vec![endpoint]);
     let recording = wav(200_000, &mut Chance::new(0x5eed_0102));
     let record = work(&vault, &recording);
 
@@ -280,7 +280,7 @@ fn p6_p9_a_backup_taken_with_the_server_stopped_comes_back_whole() {
         for name in ["keyring", "passphrase"] {
             copy(&keys.path().join(name), &data.join(name));
         }
-        Vault::on(folder).expect("a vault from its backup")
+        Vault::on(folder, "data").expect("a vault from its backup")
     };
     let plays = |vault: &Vault| {
         let request = access::request(vault, "analyst", &record, REASON, CASE);
