@@ -15,6 +15,8 @@
 //! | [`cli`] | `vault-cli` as a person, and offline |
 //! | [`canary`] | a search for secrets in every encoding that they could hide in |
 //! | [`database`] | the metadata database opened behind the server's back |
+//! | [`cluster`] | a PostgreSQL cluster to be stopped, killed, replicated, promoted |
+//! | [`wire`] | a TCP wire to that cluster, cut around a COMMIT |
 //! | [`mod@line`] | a TCP line to a vault that breaks |
 //! | [`fixtures`] | recordings, and a seeded source of chance |
 //!
@@ -26,6 +28,7 @@ pub mod blocked;
 pub mod bucket;
 pub mod canary;
 pub mod cli;
+pub mod cluster;
 pub mod database;
 pub mod fixtures;
 pub mod http;
@@ -35,3 +38,4 @@ pub mod programs;
 pub mod published;
 pub mod tus;
 pub mod vault;
+pub mod wire;

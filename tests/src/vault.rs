@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use vault_api::dev::DevFile;
 
+use crate::database;
 use crate::http::Caller;
 use crate::programs::program;
 
@@ -17,6 +18,9 @@ use crate::programs::program;
 const READY: Duration = Duration::from_secs(120);
 /// SIGTERM drains; a drain that takes longer hangs.
 const DRAINED: Duration = Duration::from_secs(60);
+
+/// The variable that says where the rows are.
+const DATABASE_URL: &str = "FEEDBACK_VAULT_DATABASE_URL";
 
 /// `vault-server dev` in a directory of its own. Dropped, it is killed and its directory deleted.
 pub struct Vault {
@@ -109,6 +113,19 @@ impl Vault {
     #[must_use]
     pub fn data(&self) -> PathBuf {
         self.home.as_deref().unwrap_or(self.folder.path()).join(self.place)
+    }
+
+    /// The metadata database's address, for somebody beside the server.
+    #[must_use]
+    pub fn database_url(&self) -> String {
+        match self.variable(DATABASE_URL) {
+            Some(url) => database::without_pooler(url),
+            None => format!("sqlite://{}", self.database().display()),
+        }
+    }
+
+    fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
     /// The metadata database.
@@ -305,6 +322,9 @@ impl Drop for Vault {
             let _ = child.kill();
             let _ = child.wait();
         }
+        if let Some(url) = self.variable(DATABASE_URL) {
+            database::remove_of_the_run(url);
+        }
         if std::thread::panicking() {
             let log = self.log();
             let tail: Vec<&str> = log.lines().rev().take(40).collect();
@@ -314,7 +334,7 @@ impl Drop for Vault {
     }
 }
 
-/// Where a run of the suites puts every vault's objects: `VAULT_TESTS_S3` holds a line for each variable of a bucket, in
+/// Where a run of the suites puts every vault's rows ([`database::of_the_run`]) and objects: `VAULT_TESTS_S3` holds a line for each variable of a bucket, in
 /// which each vault gets a prefix of its own.
 fn elsewhere() -> Vec<(String, String)> {
     let text = std::env::var_os("VAULT_TESTS_S3").unwrap_or_default().into_string().expect("text");
@@ -325,6 +345,7 @@ fn elsewhere() -> Vec<(String, String)> {
             value.push_str(&format!("/{}", hex::encode(vault_core::random::array::<8>())));
         }
     }
+    variables.extend(database::of_the_run());
     variables
 }
 

@@ -11,6 +11,7 @@ mod nodes;
 mod object_store;
 mod openapi;
 mod operations;
+mod postgres;
 mod power_loss;
 mod production;
 mod refusals;

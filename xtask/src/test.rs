@@ -128,7 +128,7 @@ fn on_s3() -> Outcome {
 const ON_S3: &str = "test(objects::conformance::s3_) | (package(vault-tests) & test(/^(story|crash|restrict|audit_log|memory|refusals::(tus|range|sessions))/))";
 
 /// What has to hold on PostgreSQL too: the server's own tests, and the suites that do not look into the embedded
-/// database's file.
+/// database's file; besides those that stop, cut and promote clusters of their own.
 const ON_POSTGRES: &str = "(package(vault-server) - test(/config::|http::range|http::openapi|objects::/)) \
      + (package(vault-tests) & test(/^(postgres|story|gate|restrict|scopes|crash|matrix|refusals::(tus|consent|tokens))::/))";
 
@@ -166,6 +166,8 @@ fn on_a_server(cluster: &postgres::Service, pooler: Option<&postgres::Service>, 
         "full",
         "--status-level",
         "slow",
+        "--run-ignored",
+        "all",
         "-E",
         which,
     ]);

@@ -16,6 +16,8 @@
 
 pub mod access;
 pub mod collections;
+#[cfg(test)]
+mod conformance;
 mod conn;
 mod engine;
 #[cfg(test)]
