@@ -302,3 +302,41 @@ fn serve_refuses_a_vault_that_dev_made() {
     };
     assert!(!status.success());
 }
+
+#[test]
+fn a_node_does_what_its_roles_say_and_leaves_in_order() {
+    let mut place = Place::new(false, true);
+    let config = std::fs::read_to_string(place.path("vault.toml")).expect("the configuration");
+    std::fs::write(place.path("sealed.toml"), format!("roles = ['ingest']\n{config}")).expect("written");
+    let refused = place.run(&["serve", "--config", "sealed.toml"]);
+    assert!(!refused.status.success() && said(&refused).contains("sealed intake"), "{}", said(&refused));
+
+    let config = format!("roles = ['playback', 'keys']\n{config}[limits]\nleave_seconds = 3\n");
+    std::fs::write(place.path("vault.toml"), config).expect("written");
+    place.init();
+    place.serve();
+    let nobody = Caller::new(&format!("http://127.0.0.1:{}", place.port), None);
+    let start = Instant::now();
+    while nobody.try_send("GET", "/readyz", &[], &[]).is_none_or(|answer| answer.status != 200) {
+        assert!(start.elapsed() < READY, "the node is not ready");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    nobody.post("/v1/collections/demo/uploads", &json!({})).refused(421, "wrong_node");
+    assert_eq!(nobody.send("HEAD", "/v1/uploads/of-another-node", &[], &[]).status, 421);
+    let auditor = place.caller("Eve");
+    let _log = auditor.get("/v1/audit/log/checkpoint").expect(200);
+    let id = "019ab5d2-7c1e-7a40-9d3c-2f6b1e0c4a55";
+    assert_ne!(auditor.post(&format!("/v1/access-requests/{id}/sessions"), &json!({})).status, 421);
+
+    // Told to stop, it says so first, and serves whoever comes until the balancer has noticed.
+    let server = place.server.as_ref().expect("the server runs");
+    let id = rustix::process::Pid::from_child(server);
+    rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("the signal is sent");
+    let start = Instant::now();
+    while nobody.get("/readyz").status != 503 {
+        assert!(start.elapsed() < READY, "a node that leaves is ready");
+    }
+    let _me = auditor.get("/v1/me").expect(200);
+    let mut server = place.server.take().expect("the server runs");
+    assert!(server.wait().expect("it ends").success());
+}

@@ -75,6 +75,8 @@ codes! {
         "Read the present state and decide again.";
     Internal, "internal", 500, "The vault failed",
         "Try again; if it stays, give the operator the time and the instance.";
+    WrongNode, "wrong_node", 421, "This node does not do that",
+        "Ask another node of the vault: its operator has given this one other roles.";
     Unavailable, "unavailable", 503, "The vault cannot do this at the moment",
         "Try again after Retry-After.";
 

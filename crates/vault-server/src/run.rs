@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::state::Vault;
 use crate::{http, jobs};
@@ -10,10 +11,16 @@ use crate::{http, jobs};
 /// `dev` knows its ports before it writes them down.
 pub async fn serve(vault: Arc<Vault>, public: TcpListener, admin: TcpListener) -> std::io::Result<()> {
     let mut jobs = jobs::start(&vault);
-    let stopping = vault.stopping.clone();
+    let (leaving, stopping) = (vault.leaving.clone(), vault.stopping.clone());
+    let leave = Duration::from_secs(vault.config.limits.leave_seconds);
     let signals = tokio::spawn(async move {
         if let Err(e) = stop_signal().await {
             tracing::error!(error = %e, "cannot listen for signals");
+        }
+        leaving.cancel();
+        if !leave.is_zero() {
+            tracing::info!(seconds = leave.as_secs(), "leaving: not ready any more, and everything is still served");
+            tokio::time::sleep(leave).await;
         }
         tracing::info!("stopping: no new requests, running ones may end");
         stopping.cancel();

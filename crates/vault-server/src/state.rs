@@ -63,6 +63,8 @@ pub struct Vault {
     pub uploads: Uploads,
     /// Playback sessions that are warm on this node.
     pub sessions: Sessions,
+    /// Cancelled when the node is to stop soon: it is not ready any more, and serves everything still.
+    pub leaving: CancellationToken,
     /// Cancelled when the node is to stop: no new request is taken, running ones may end.
     pub stopping: CancellationToken,
     /// Cancelled when every request is answered: jobs end.
@@ -120,6 +122,7 @@ impl Vault {
             policies: Policies::default(),
             ledger,
             sessions: Sessions::new(),
+            leaving: CancellationToken::new(),
             stopping,
             closing,
             opened: CancellationToken::new(),
@@ -187,7 +190,7 @@ impl Vault {
             ("log", self.ledger.is_writable()),
             ("database", self.store.ping().await.is_ok()),
             ("restrictions", self.restrictions.is_fresh()),
-            ("running", !self.stopping.is_cancelled()),
+            ("running", !self.leaving.is_cancelled() && !self.stopping.is_cancelled()),
         ]
     }
 

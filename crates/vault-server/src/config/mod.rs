@@ -61,6 +61,9 @@ pub struct Config {
     /// The address of the admin listener: metrics, seal status, unseal. Loopback unless TLS is set.
     #[serde(default = "default_admin_listen")]
     pub admin_listen: SocketAddr,
+    /// What this node does; everything unless set.
+    #[serde(default = "every_role")]
+    pub roles: Vec<Role>,
     /// The audit log's origin and the name of its key: a host and path without scheme.
     pub log_name: String,
     /// The metadata database.
@@ -92,6 +95,24 @@ pub struct Config {
     /// What the vault is for; `dev` sets it, no file or variable can.
     #[serde(skip, default = "production")]
     pub setting: Setting,
+}
+
+/// What a node can do, of several on one database and object store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Takes uploads.
+    Ingest,
+    /// Opens playback sessions and serves them.
+    Playback,
+    /// Opens custody, and serves the life of keys. In this version every node needs it.
+    Keys,
+    /// Collects garbage, ends stale uploads, moves record keys after a rotation.
+    Jobs,
+}
+
+fn every_role() -> Vec<Role> {
+    vec![Role::Ingest, Role::Playback, Role::Keys, Role::Jobs]
 }
 
 const fn production() -> Setting {
@@ -185,7 +206,10 @@ pub struct Limits {
     pub idle_seconds: u64,
     /// How long an act waits for its audit entry to be published before it answers 503.
     pub log_seconds: u64,
-    /// How long a running request may go on after SIGTERM.
+    /// After SIGTERM, how long `/readyz` says no while everything is still served: a balancer notices before
+    /// connections are refused.
+    pub leave_seconds: u64,
+    /// How long a running request may go on after that.
     pub drain_seconds: u64,
 }
 
@@ -232,6 +256,7 @@ impl Default for Limits {
             buffer_bytes: 128 << 20,
             idle_seconds: 60,
             log_seconds: 10,
+            leave_seconds: 0,
             drain_seconds: 30,
         }
     }
@@ -335,6 +360,11 @@ impl Config {
         if self.log_name.is_empty() || self.log_name.chars().any(|c| c.is_whitespace() || c == '+' || c.is_control()) {
             return Err(ConfigError::Contradiction("log_name: a name without spaces or '+' (c2sp.org/signed-note)"));
         }
+        if !self.roles.contains(&Role::Keys) {
+            return Err(ConfigError::Contradiction(
+                "roles: a node without `keys` would need sealed intake, which this version does not have; add `keys`",
+            ));
+        }
         if self.sessions.minutes == 0 || self.limits.log_seconds == 0 || self.limits.idle_seconds == 0 {
             return Err(ConfigError::Contradiction(
                 "a time of zero: sessions.minutes, limits.*_seconds are at least 1",
@@ -360,6 +390,12 @@ impl Config {
             pooler: self.database.pooler,
             connections: self.database.connections,
         }
+    }
+
+    /// Whether this node has a role.
+    #[must_use]
+    pub fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
     }
 
     /// Where objects lie.
@@ -416,6 +452,18 @@ mod tests {
         assert_eq!(config.limits.upload_hours, 5);
         assert_eq!(config.custody.passphrase_file.as_deref(), Some(Path::new("/run/pass")));
         assert_eq!(config.proxy.trusted.len(), 2);
+    }
+
+    #[test]
+    fn a_node_has_the_roles_it_is_given_and_needs_keys() {
+        assert_eq!(with("", &[]).unwrap().roles, every_role());
+        let config = with("", &[("FEEDBACK_VAULT_ROLES", "ingest, keys")]).unwrap();
+        assert!(config.has(Role::Ingest) && !config.has(Role::Playback));
+        for roles in ["", "ingest", "ingest,playback,jobs"] {
+            let error = with("", &[("FEEDBACK_VAULT_ROLES", roles)]).unwrap_err().to_string();
+            assert!(error.contains("sealed intake"), "{error}");
+        }
+        assert!(with("", &[("FEEDBACK_VAULT_ROLES", "keys,cook")]).is_err());
     }
 
     #[test]

@@ -28,6 +28,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 
+use crate::config::Role;
 use crate::state::Vault;
 use routes::Routes;
 
@@ -39,10 +40,10 @@ fn public_routes(vault: &Arc<Vault>) -> Routes {
         .merge(people::routes(vault))
         .merge(collections::routes(vault))
         .merge(access::routes(vault))
-        .merge(tus::routes(vault))
+        .merge(tus::routes(vault).only(Role::Ingest))
         .merge(records::routes(vault))
-        .merge(playback::routes(vault))
-        .merge(keys::routes(vault))
+        .merge(playback::routes(vault).only(Role::Playback))
+        .merge(keys::routes(vault).only(Role::Keys))
         .merge(audit::routes(vault))
         .merge(pages::routes(vault))
 }

@@ -5,12 +5,17 @@
 
 use std::sync::Arc;
 
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::IntoResponse as _;
 use axum::routing::MethodRouter;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+use vault_api::code::Code;
 use vault_core::access::role::Action;
 
 use super::auth::{self, Guard};
+use crate::app::error::Failure;
+use crate::config::Role;
 use crate::state::Vault;
 
 /// Who may call a route.
@@ -87,6 +92,17 @@ impl Routes {
     fn guarded(&self, action: Option<Action>, methods: MethodRouter<Arc<Vault>>) -> MethodRouter<Arc<Vault>> {
         let guard = Guard { vault: Arc::clone(&self.vault), action };
         methods.route_layer(from_fn_with_state(guard, auth::guard))
+    }
+
+    /// Leaves these routes to other nodes, where this one does not have the role: they stay in every list and answer so,
+    /// whoever asks.
+    #[must_use]
+    pub fn only(mut self, role: Role) -> Self {
+        if !self.vault.config.has(role) {
+            self.router =
+                self.router.layer(from_fn(async |_: Request, _: Next| Failure::new(Code::WrongNode).into_response()));
+        }
+        self
     }
 
     /// Both.

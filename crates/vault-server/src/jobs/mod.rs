@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
+use crate::config::Role;
 use crate::state::Vault;
 
 /// Starts this node's jobs. They end when the vault closes: while running requests end, restrictions are still learnt of.
@@ -16,8 +17,11 @@ pub fn start(vault: &Arc<Vault>) -> JoinSet<()> {
     let mut jobs = JoinSet::new();
     jobs.spawn(vault.restrictions.clone().poll_until(vault.closing.clone()));
     jobs.spawn(vault.restrictions.clone().journal_until(Arc::clone(&vault.clock), vault.closing.clone()));
-    jobs.spawn(collector::Collector::of(vault).run_until(vault.closing.clone()));
+    // Each node knows what it has served, and closes at least its own sessions.
     jobs.spawn(reaper::run(Arc::clone(vault)));
-    jobs.spawn(keys::rewrap(Arc::clone(vault)));
+    if vault.config.has(Role::Jobs) {
+        jobs.spawn(collector::Collector::of(vault).run_until(vault.closing.clone()));
+        jobs.spawn(keys::rewrap(Arc::clone(vault)));
+    }
     jobs
 }
