@@ -114,6 +114,8 @@ fn parse(name: &str, kind: Kind, value: &str) -> Result<Value, ConfigError> {
 
 #[cfg(test)]
 mod tests {
+    use vault_core::time::Clock as _;
+
     use super::*;
 
     #[test]
@@ -122,6 +124,24 @@ mod tests {
         for (path, _) in KEYS {
             assert!(text.contains(&format!("`{}`", path.join("."))), "{path:?}");
         }
+    }
+
+    #[test]
+    fn the_nodes_of_the_compose_file_start_under_a_configuration_that_is_one() {
+        let text = include_str!("../../../../deploy/compose/vault.toml");
+        let config = crate::config::Config::from_text(text, std::iter::empty()).unwrap();
+        let services = include_str!("../../../../deploy/compose/compose.yaml");
+        let database = config.database.url.as_deref().unwrap_or_default();
+        let endpoint = config.objects.endpoint.as_deref().unwrap_or_default();
+        for (address, service) in [(database, "postgres"), (endpoint, "store")] {
+            assert!(address.contains(&format!("{service}:")), "{address}");
+            assert!(services.contains(&format!("\n  {service}:\n")), "{service}");
+        }
+        let bucket = config.objects.bucket().unwrap().unwrap();
+        assert!(services.contains(&format!("s3.bucket.create -name {}", bucket.name)));
+        assert!(services.contains(&format!(":{}\"]", config.listen.port())));
+        let people = include_str!("../../../../deploy/compose/people.toml");
+        assert!(crate::app::bootstrap::people_file::parse(people, crate::clock::SystemClock.now()).is_ok());
     }
 
     #[test]
