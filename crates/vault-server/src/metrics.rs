@@ -33,6 +33,19 @@ pub struct LimitLabel {
     limit: &'static str,
 }
 
+/// The limits that refuse with a count, by their keys.
+const LIMITS: [&str; 9] = [
+    "open_uploads",
+    "sessions_per_person",
+    "person_per_minute",
+    "address_per_minute",
+    "failures_per_minute",
+    "collection_per_minute",
+    "connections_per_address",
+    "collection_bytes_per_day",
+    "collection_records",
+];
+
 /// One label, whose name says what it tells apart.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct CheckLabel {
@@ -168,6 +181,10 @@ impl Metrics {
         for stage in ["commit", "publish"] {
             let _ = audit_failures.get_or_create(&StageLabel { stage });
         }
+        let limited = r.family::<LimitLabel, Counter>("limited", "Requests and connections refused by a limit");
+        for limit in LIMITS {
+            let _ = limited.get_or_create(&LimitLabel { limit });
+        }
         let refusals = r.family::<CodeLabel, Counter>("refusals", "Problem documents answered, by code");
         for code in Code::ALL {
             let _ = refusals.get_or_create(&CodeLabel { code: code.as_str() });
@@ -184,7 +201,7 @@ impl Metrics {
         Self {
             transactions: r.times("transaction", "Time of a database transaction"),
             requests: r.family("http_requests", "HTTP requests answered"),
-            limited: r.family("limited", "Requests and connections refused by a limit"),
+            limited,
             refusals,
             checks: r.family("check", "1 while this part of readiness stands"),
             appends: r.times("audit_append", "Time from an entry's arrival to its published checkpoint"),
