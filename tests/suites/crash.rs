@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use vault_api::access::Approved;
 use vault_api::keys::{KeyRotation, KeyState, RootStatus};
+use vault_core::audit::tile::WIDTH;
 use vault_tests::acknowledged::{self, Access, Acknowledged, Sent, Taken};
 use vault_tests::fixtures::{Chance, by_hand, wav};
 use vault_tests::http::Caller;
 use vault_tests::vault::Vault;
-use vault_tests::{cli, database, tus};
+use vault_tests::{cli, database, published, tus};
 
-/// Kills for each vault: enough that its log passes the width of a tile, few enough that its rows stay few.
+/// Kills for each vault: few enough that its rows stay few.
 const KILLS_A_VAULT: u64 = 25;
 const UPLOADS: usize = 3;
 /// Approved requests kept in sight: each costs a few requests after every start.
@@ -58,6 +59,7 @@ impl Crashing {
     fn through(kills: u64, seed: u64) -> Self {
         let mut crashing =
             Self { vault: Vault::start(), known: Acknowledged::default(), chance: Chance::new(seed), seed };
+        crashing.fill();
         let mut done = 0;
         while done < kills {
             crashing.work_until_killed();
@@ -72,6 +74,21 @@ impl Crashing {
             crashing.hold(&format!("after {done} kills"));
         }
         crashing
+    }
+
+    /// Entries up to shortly before the log's first tile is full, so that kills fall on the publication of partial tiles,
+    /// of a full one, and of the first of the level above it.
+    fn fill(&mut self) {
+        let recording = wav(2_000, &mut self.chance);
+        let mut sent = Sent::new(tus::create(&self.vault, "call.wav", "audio/wav", recording.len()), recording);
+        let _whole = sent.send(&self.vault.nobody(), sent.left()).expect("an answer");
+        let request = acknowledged::request(sent.record.as_deref().expect("it is finished"));
+        self.known.uploads.push(sent);
+        let log = published::verify(&self.vault, &[]).expect("a log");
+        let analyst = self.vault.person("analyst");
+        for _ in log.size..u64::from(WIDTH) - self.chance.between(1, 24) {
+            let _asked = analyst.post("/v1/access-requests", &request).expect(201);
+        }
     }
 
     #[track_caller]
@@ -149,6 +166,8 @@ impl Crashing {
         }
         self.rotation_ends();
         self.nothing_is_orphaned();
+        let log = published::verify(&self.vault, &self.known.checkpoints).expect("a log that holds");
+        assert!(log.size > u64::from(WIDTH), "no tile was filled: {}", log.size);
         self.hold("at the end");
         let _clean = cli::verify_log(&self.vault).expect(0);
         assert!(self.vault.stop().success());
@@ -180,6 +199,8 @@ impl Crashing {
         let root = self.vault.data().join("objects");
         let mut objects;
         loop {
+            // Rows first: what is listed afterwards is not being collected any more.
+            let waiting = waiting();
             objects = BTreeSet::new();
             // In a bucket nothing is half-written, and the rows tell of all that was.
             if !self.vault.keeps_objects_elsewhere() {
@@ -187,7 +208,6 @@ impl Crashing {
             }
             // A name with this sign in it is half-written.
             let staged: Vec<_> = objects.iter().filter(|name| name.contains('#')).collect();
-            let waiting = waiting();
             if waiting == 0 && staged.is_empty() {
                 break;
             }
