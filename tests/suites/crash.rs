@@ -2,6 +2,8 @@
 //! rotations, revocations and publications, and in the middle of its own recovery, over and over, at moments that a seed
 //! decides. After each start it is held to everything that it had confirmed before.
 //!
+//! `cargo xtask test` runs it a hundred times on the embedded database and a hundred times on PostgreSQL, and less often
+//! behind a pooler and on a bucket.
 //! `VAULT_TESTS_KILLS` sets how many kills (100 when absent), `VAULT_TESTS_SEED` another seed: by hand, thousands.
 //! `kill -9` keeps the page cache; what power loss does another suite shows.
 

@@ -92,6 +92,10 @@ fn tests() -> Outcome {
     }
 }
 
+/// How often the crash suite kills where it runs beside its two full runs, the embedded database's and PostgreSQL's: a
+/// hundred times each.
+const KILLS: &str = "25";
+
 /// Suites that record a server's system calls; where nothing can be recorded, that is said.
 fn power_loss() -> Outcome {
     if let Err(reason) = tools::strace() {
@@ -119,7 +123,7 @@ fn on_s3() -> Outcome {
         Err(reason) => return Outcome::Skipped(reason),
     };
     let mut cargo = run::in_memory(run::cargo());
-    cargo.env("VAULT_TESTS_S3", server.variables());
+    cargo.env("VAULT_TESTS_S3", server.variables()).env("VAULT_TESTS_KILLS", KILLS);
     cargo.args(["nextest", "run", "--locked", "--workspace", "--profile", "full", "--run-ignored", "all"]);
     cargo.args(["--status-level", "slow", "-E", ON_S3]);
     counted(cargo, nextest_counts)
@@ -173,7 +177,7 @@ fn on_a_server(cluster: &postgres::Service, pooler: Option<&postgres::Service>, 
     ]);
     cargo.env("VAULT_TEST_POSTGRES", cluster.url());
     if let Some(pooler) = pooler {
-        cargo.env("VAULT_TEST_POOLER", pooler.url());
+        cargo.env("VAULT_TEST_POOLER", pooler.url()).env("VAULT_TESTS_KILLS", KILLS);
     }
     counted(cargo, nextest_counts)
 }
