@@ -1,5 +1,6 @@
 //! Suites that cross crates: each module is one subject, tests of promises carry their numbers.
 
+mod attack;
 mod audit_log;
 mod canary;
 mod command_line;

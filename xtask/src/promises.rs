@@ -8,6 +8,9 @@ use crate::run::{self, Outcome};
 /// As the design counts them (README, "What it promises").
 const PROMISES: std::ops::RangeInclusive<u32> = 1..=12;
 
+/// Where tests without a number are cited too.
+const THREAT_MODEL: &str = "docs/threat-model.md";
+
 /// The step.
 pub fn check() -> Outcome {
     let mut git = run::command("git");
@@ -17,7 +20,7 @@ pub fn check() -> Outcome {
         Err(error) => return Outcome::Skipped(format!("needs git to list the files: {error}")),
     };
     let root = run::root();
-    let (mut tests, mut named) = (BTreeSet::new(), Vec::new());
+    let (mut tests, mut named, mut functions) = (BTreeSet::new(), Vec::new(), BTreeSet::new());
     for path in listed.lines() {
         let Ok(text) = std::fs::read_to_string(root.join(path)) else { continue };
         if Path::new(path).extension().is_some_and(|extension| extension == "md") {
@@ -25,6 +28,7 @@ pub fn check() -> Outcome {
             named.extend(names(&text).into_iter().map(|(line, name)| (path.to_owned(), line, name)));
         } else {
             tests.extend(defined(&text));
+            functions.extend(text.lines().filter_map(function).map(str::to_owned));
         }
     }
     let mut counts: BTreeMap<u32, usize> = PROMISES.map(|number| (number, 0)).collect();
@@ -33,7 +37,11 @@ pub fn check() -> Outcome {
     }
     let shown: Vec<String> = counts.iter().map(|(number, count)| format!("{number}: {count}")).collect();
     println!("    tests that carry a promise's number: {}", shown.join(", "));
-    Outcome::of_findings(&findings(&tests, &named))
+    let mut found = findings(&tests, &named);
+    let model = std::fs::read_to_string(root.join(THREAT_MODEL)).unwrap_or_default();
+    let missing = cited(&model).into_iter().filter(|(_, name)| !functions.contains(name));
+    found.extend(missing.map(|(line, name)| format!("{THREAT_MODEL}:{line}: there is no test {name}")));
+    Outcome::of_findings(&found)
 }
 
 fn findings(tests: &BTreeSet<String>, named: &[(String, usize, String)]) -> Vec<String> {
@@ -66,19 +74,41 @@ fn names(text: &str) -> Vec<(usize, String)> {
     found
 }
 
+/// The function that a line begins to define.
+fn function(line: &str) -> Option<&str> {
+    let rest = line.trim_start().trim_start_matches("async ").strip_prefix("fn ")?;
+    rest.split('(').next()
+}
+
 /// Functions whose names begin like those of tests of promises.
 fn defined(text: &str) -> Vec<String> {
-    let function = |line: &str| {
-        let rest = line.trim_start().trim_start_matches("async ").strip_prefix("fn ")?;
-        let name = rest.split('(').next()?;
-        (number(name).is_some() && name.contains('_')).then(|| name.to_owned())
+    let numbered = |name: &&str| number(name).is_some() && name.contains('_');
+    text.lines().filter_map(function).filter(numbered).map(str::to_owned).collect()
+}
+
+/// What a text cites in backticks as the name of a test: a sentence of five words or more, with their lines.
+fn cited(text: &str) -> Vec<(usize, String)> {
+    let is_name = |word: &&str| {
+        word.matches('_').count() >= 4 && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
     };
-    text.lines().filter_map(function).collect()
+    let of_line = |(at, line): (usize, &str)| -> Vec<(usize, String)> {
+        line.split('`').skip(1).step_by(2).filter(is_name).map(|word| (at + 1, word.to_owned())).collect()
+    };
+    text.lines().enumerate().flat_map(of_line).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_text_cites_as_a_test_is_found() {
+        let text =
+            "see `a_test_of_something_else`, `sessions_per_person`,\n`p1_a_b_c_d` and an_unquoted_name_of_a_test";
+        let cited = cited(text);
+        assert_eq!(cited, [(1, "a_test_of_something_else".to_owned()), (2, "p1_a_b_c_d".to_owned())]);
+        assert_eq!(function("    async fn what_it_is(x: u8) {"), Some("what_it_is"));
+    }
 
     #[test]
     fn tests_and_their_mentions_are_matched() {

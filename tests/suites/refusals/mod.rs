@@ -1,4 +1,29 @@
 //! What bad input gets, line by line.
+//!
+//! | line | tests |
+//! | --- | --- |
+//! | tus: wrong offset 409 | `an_upload_is_written_where_it_stands_and_nowhere_else` |
+//! | unknown or foreign upload 404 | `unknown_and_foreign_uploads_are_absent` |
+//! | expired 410 | `an_expired_upload_is_gone` |
+//! | too large 413, wrong content type 415 | `tus_wants_its_version_its_content_type_and_a_length` |
+//! | checksum mismatch 460 | `a_checksum_that_does_not_match_keeps_nothing` |
+//! | bytes past the declared length 400 | `no_byte_past_the_declared_length` |
+//! | consent missing, unreadable, for another notice or purpose 422 | `p10_no_recording_without_the_consent_that_the_notice_asks_for` |
+//! | a completed upload refuses, HEAD repeats the record | `a_completed_upload_is_closed_and_names_its_record` |
+//! | HEAD echoes `filetype` only | `head_tells_the_filetype_and_nothing_about_the_person` |
+//! | a completed upload that is refused: 4xx, HEAD 410 | `what_is_no_recording_is_refused_audited_and_removed` |
+//! | nothing half-written is ever playable | `nothing_half_written_is_ever_playable` |
+//! | a file that is not what it claims, a polyglot | `content`, and `vault-core::media::container` |
+//! | Range to the letter | `range`, and the model in `vault-server::http::range` |
+//! | flipped, truncated, swapped, reordered, missing parts; edited rows | `tampering` |
+//! | superseded segments | `swapped_reordered_superseded_and_truncated_segments` (vault-core) |
+//! | a swapped or foreign wrap | `p2_wraps_swapped_foreign_and_renamed` |
+//! | tokens expired, revoked, foreign | `tokens` |
+//! | sessions ended, expired, foreign | `sessions`, `the_reaper_closes_what_has_expired_with_what_was_served` (vault-server, over HTTP) |
+//! | a playback URL without its requester's token | `p5_a_playback_address_is_absent_for_everyone_but_its_requester` |
+//! | self-approval, also with two tokens | `a_second_token_of_the_same_person_is_not_a_second_person` |
+//! | every route without a token and with each wrong role | `matrix` |
+//! | an upload cut over HTTP/2 | no test yet: the client here speaks HTTP/1 only |
 
 mod approval;
 mod consent;

@@ -108,3 +108,18 @@ pub(super) fn token(view: TokenView) -> Token {
         revoked_at: row.revoked_at.map(|at| at.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_roles_on_the_wire_are_the_roles_there_are() {
+        let wire: Vec<_> = WireRole::ALL.iter().map(|role| role.as_str()).collect();
+        let core: Vec<_> = Role::ALL.iter().map(|role| role.name()).collect();
+        assert_eq!(wire, core);
+        for (wire, core) in WireRole::ALL.into_iter().zip(Role::ALL) {
+            assert_eq!((role_in(wire), role_out(core)), (core, wire));
+        }
+    }
+}
