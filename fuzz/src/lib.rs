@@ -103,7 +103,7 @@ pub fn floe(data: &[u8]) {
     assert_eq!(one, two);
     let Some((header, body)) = message.split_at_checked(HEADER_LEN) else { return };
     let Ok(header) = Header::from_slice(header) else { return };
-    let Ok(mut opener) = Decryptor::<AwsLc>::new(&key, b"This is AAD", params, &header) else { return };
+    let Ok(opener) = Decryptor::<AwsLc>::new(&key, b"This is AAD", params, &header) else { return };
     for last in [false, true] {
         let mut buffer = body.to_vec();
         if opener.segment_in_place(0, last, &mut buffer).is_err() {

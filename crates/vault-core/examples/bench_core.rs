@@ -115,7 +115,7 @@ fn open() -> Result<(Vec<f64>, Vec<f64>), Failed> {
             for segment in segments(&mut buffer) {
                 sealer.segment_in_place(segment)?;
             }
-            let mut opener = Decryptor::<AwsLc>::new(&key, b"bench", parameters()?, &header)?;
+            let opener = Decryptor::<AwsLc>::new(&key, b"bench", parameters()?, &header)?;
             mine.turn(|| {
                 for (position, segment) in segments(&mut buffer).enumerate() {
                     opener.segment_in_place(position as u64, false, segment)?;

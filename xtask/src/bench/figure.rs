@@ -40,6 +40,14 @@ pub fn median(readings: &[f64]) -> f64 {
     }
 }
 
+/// The reading that a share of all readings does not exceed: the nearest-rank percentile.
+pub fn percentile(readings: &[f64], share: f64) -> f64 {
+    let mut sorted = readings.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
+}
+
 impl Figure {
     /// Ours: the median.
     pub fn ours(&self) -> f64 {
@@ -129,6 +137,15 @@ mod tests {
         assert_eq!(median(&[9.0, 1.0, 5.0]), 5.0);
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
         assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn a_percentile_is_a_reading_that_was_made() {
+        let hundred: Vec<f64> = (1..=100).rev().map(f64::from).collect();
+        assert_eq!(percentile(&hundred, 0.95), 95.0);
+        assert_eq!(percentile(&[7.0, 3.0], 0.95), 7.0);
+        assert_eq!(percentile(&[7.0, 3.0, 5.0], 0.0), 3.0);
+        assert!(percentile(&[], 0.95).is_nan());
     }
 
     #[test]

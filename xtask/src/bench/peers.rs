@@ -27,7 +27,7 @@ impl Drop for Peer {
     }
 }
 
-/// nginx with sendfile over the files of `folder`, in the foreground of one worker; `tcp_nopush` stays off, as it is by
+/// nginx with sendfile over the files of `folder`, as one process that does the work of one worker; `tcp_nopush` stays off, as it is by
 /// default: on, it answers a tenth of the small requests (`docs/benchmarks/README.md`).
 pub fn nginx(folder: &Path) -> Result<Peer, String> {
     let program = tools::program("nginx", "nginx-light")?;
@@ -36,7 +36,7 @@ pub fn nginx(folder: &Path) -> Result<Peer, String> {
     let host = format!("127.0.0.1:{port}");
     let at = folder.display();
     let configuration = format!(
-        "daemon off; worker_processes 1; pid {at}/nginx.pid; error_log {at}/nginx.log;\n\
+        "daemon off; master_process off; pid {at}/nginx.pid; error_log {at}/nginx.log;\n\
          events {{ worker_connections 512; }}\n\
          http {{ access_log off; sendfile on; keepalive_requests 1000000000; client_body_temp_path {at}/t1;\n\
          proxy_temp_path {at}/t2; fastcgi_temp_path {at}/t3; uwsgi_temp_path {at}/t4; scgi_temp_path {at}/t5;\n\
@@ -45,12 +45,7 @@ pub fn nginx(folder: &Path) -> Result<Peer, String> {
     let file = folder.join("nginx.conf");
     std::fs::write(&file, configuration).map_err(|error| format!("{}: {error}", file.display()))?;
     let mut command = run::command(&program);
-    // Started by root, its worker would otherwise be a user who may not enter the folder.
-    command.args(["-g", "user root;", "-p"]).arg(folder).arg("-c").arg(&file);
-    if !tools::is_root() {
-        command = run::command(&program);
-        command.arg("-p").arg(folder).arg("-c").arg(&file);
-    }
+    command.arg("-p").arg(folder).arg("-c").arg(&file);
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let child = child.map_err(|error| format!("cannot start nginx: {error}"))?;
     let mut peer = Peer { child, host, made: version(&program) };

@@ -32,14 +32,7 @@ impl Vault {
     pub fn start(programs: &Path, folder: &Path) -> Result<Self, String> {
         let (data, people, log) = (folder.join("data"), folder.join("people"), folder.join("server.log"));
         std::fs::create_dir_all(&people).map_err(|error| error.to_string())?;
-        let errors = std::fs::File::create(&log).map_err(|error| error.to_string())?;
-        let mut command = run::command(programs.join("vault-server"));
-        command.args(["dev", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&data);
-        let child = command
-            .stdout(Stdio::null())
-            .stderr(errors)
-            .spawn()
-            .map_err(|error| format!("cannot start vault-server: {error}"))?;
+        let child = launch(programs, &data, &log)?;
         let mut vault = Self { child, programs: programs.to_owned(), data, people, log, dev: Value::Null };
         vault.wait_until_ready()?;
         let tokens = vault.dev["tokens"].as_object().cloned().unwrap_or_default();
@@ -115,8 +108,19 @@ impl Vault {
         self.child.id()
     }
 
+    /// Starts the server again on the same directory, after [`Vault::pause`].
+    pub fn resume(&mut self) -> Result<(), String> {
+        self.child = launch(&self.programs, &self.data, &self.log)?;
+        self.wait_until_ready()
+    }
+
     /// SIGTERM, and whether the server drained and exited 0.
     pub fn stop(mut self) -> Result<(), String> {
+        self.pause()
+    }
+
+    /// As [`Vault::stop`], but the vault can be started again.
+    pub fn pause(&mut self) -> Result<(), String> {
         let mut kill = run::command("kill");
         kill.args(["-TERM", &self.child.id().to_string()]);
         run::output(kill)?;
@@ -135,6 +139,14 @@ impl Drop for Vault {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn launch(programs: &Path, data: &Path, log: &Path) -> Result<Child, String> {
+    let errors = std::fs::File::create(log).map_err(|error| error.to_string())?;
+    let mut command = run::command(programs.join("vault-server"));
+    command.args(["dev", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data);
+    let child = command.stdout(Stdio::null()).stderr(errors).spawn();
+    child.map_err(|error| format!("cannot start vault-server: {error}"))
 }
 
 /// A file that only its owner can read, as the CLI asks for.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use vault_core::audit::bundle::{Header, MAX_LINE, parse_line};
 use vault_core::audit::tile::{self, Tile, WIDTH};
-use vault_core::audit::verify::{Shown, Source};
+use vault_core::audit::verify::{Read, Shown, Source, Unread};
 
 use crate::error::Failure;
 
@@ -37,14 +37,50 @@ impl Export {
     /// The next line: `None` at the end, `Some(None)` for one that is too long or not text.
     fn line(&mut self) -> Result<Option<Option<String>>, Failure> {
         let mut bytes = Vec::new();
+        let Some(whole) = self.append_line(&mut bytes)? else { return Ok(None) };
+        Ok(Some(String::from_utf8(bytes).ok().filter(|_| whole)))
+    }
+
+    /// Appends the next line without its newline; whether it is whole. `None` at the end.
+    fn append_line(&mut self, bytes: &mut Vec<u8>) -> Result<Option<bool>, Failure> {
         let limit = u64::try_from(MAX_LINE).unwrap_or(u64::MAX);
-        let read = (&mut self.lines).take(limit).read_until(b'\n', &mut bytes).map_err(Failure::file(&self.path))?;
+        let read = (&mut self.lines).take(limit).read_until(b'\n', bytes).map_err(Failure::file(&self.path))?;
         if read == 0 {
             return Ok(None);
         }
         // A last line without its end was cut.
-        let whole = bytes.pop() == Some(b'\n');
-        Ok(Some(String::from_utf8(bytes).ok().filter(|_| whole)))
+        Ok(Some(bytes.pop_if(|last| *last == b'\n').is_some()))
+    }
+}
+
+/// The lines of a bundle as they were read.
+struct Lines {
+    first: u64,
+    bytes: Vec<u8>,
+    /// Where each ends, and whether it is whole.
+    ends: Vec<(usize, bool)>,
+    /// The export ended before the bundle did.
+    cut: bool,
+}
+
+impl Lines {
+    fn understand(self) -> Read {
+        let (mut bundle, mut shown, mut sound) = (Vec::with_capacity(self.bytes.len()), Vec::new(), true);
+        let mut start = 0;
+        for (index, (end, whole)) in (self.first..).zip(&self.ends) {
+            let line = self.bytes.get(start..*end).filter(|_| *whole).and_then(|line| core::str::from_utf8(line).ok());
+            start = *end;
+            match line.map(|line| parse_line(index, line)) {
+                Some(Ok((entry, openings))) => {
+                    sound &= tile::push_entry(&mut bundle, &entry).is_ok();
+                    shown.extend(openings);
+                }
+                // One line in the wrong form must not hide what is wrong with the others.
+                _ => sound &= tile::push_entry(&mut bundle, b"").is_ok(),
+            }
+        }
+        let bundle = if sound { bundle } else { Vec::new() };
+        ((!self.cut).then_some(bundle), shown)
     }
 }
 
@@ -56,24 +92,23 @@ impl Source for Export {
         Ok(self.header.as_ref().map(|header| header.checkpoint.clone()).unwrap_or_default())
     }
 
-    fn entries(&mut self, bundle: Tile) -> Result<Option<Vec<u8>>, Failure> {
-        self.shown.clear();
+    fn bundle(&mut self, bundle: Tile) -> Result<Unread, Failure> {
         let first = bundle.index * u64::from(WIDTH);
-        let (mut bytes, mut sound) = (Vec::new(), true);
-        for index in first..first + u64::from(bundle.width) {
-            match self.line()? {
-                None => return Ok(None),
-                Some(line) => match line.as_deref().map(|line| parse_line(index, line)) {
-                    Some(Ok((entry, shown))) => {
-                        sound &= tile::push_entry(&mut bytes, &entry).is_ok();
-                        self.shown.extend(shown);
-                    }
-                    // One line in the wrong form must not hide what is wrong with the others.
-                    _ => sound &= tile::push_entry(&mut bytes, b"").is_ok(),
-                },
-            }
+        let mut lines = Lines { first, bytes: Vec::new(), ends: Vec::with_capacity(bundle.width.into()), cut: false };
+        for _ in 0..bundle.width {
+            let Some(whole) = self.append_line(&mut lines.bytes)? else {
+                lines.cut = true;
+                break;
+            };
+            lines.ends.push((lines.bytes.len(), whole));
         }
-        Ok(Some(if sound { bytes } else { Vec::new() }))
+        Ok(Box::new(move || lines.understand()))
+    }
+
+    fn entries(&mut self, bundle: Tile) -> Result<Option<Vec<u8>>, Failure> {
+        let (entries, shown) = self.bundle(bundle)?();
+        self.shown = shown;
+        Ok(entries)
     }
 
     fn has_tiles(&self) -> bool {

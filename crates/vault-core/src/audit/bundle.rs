@@ -3,8 +3,9 @@
 //! The header declares whether the export is complete, that is, withholds nothing that was not erased. Nothing in the
 //! file is trusted: entries are hashed as they stand in it, to the byte.
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+
+use std::borrow::Cow;
 
 use crate::audit::entry::MAX_ENTRY;
 use crate::audit::slot::{Opening, SALT_LEN, SlotName};
@@ -59,11 +60,12 @@ const BEFORE_OPENINGS: &str = ",\"openings\":";
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Slot {
-    slot: String,
+struct Slot<'a> {
+    #[serde(borrow)]
+    slot: Cow<'a, str>,
     status: Status,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    salt: Option<String>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    salt: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     value: Option<String>,
 }
@@ -80,7 +82,7 @@ enum Status {
 /// Writes the line of an entry, which is JSON text, and its slots.
 pub fn entry_line(entry: &[u8], shown: &[Shown]) -> Result<String, InvalidLine> {
     let entry = core::str::from_utf8(entry).map_err(|_| InvalidLine)?;
-    let slots: Vec<Slot> = shown.iter().map(slot).collect();
+    let slots: Vec<Slot<'_>> = shown.iter().map(slot).collect();
     let openings = serde_json::to_string(&slots).map_err(|_| InvalidLine)?;
     // A line break in an entry that is not canonical would break the line.
     if entry.contains(['\n', '\r']) {
@@ -89,7 +91,7 @@ pub fn entry_line(entry: &[u8], shown: &[Shown]) -> Result<String, InvalidLine> 
     Ok(format!("{BEFORE_ENTRY}{entry}{BEFORE_OPENINGS}{openings}}}\n"))
 }
 
-fn slot(shown: &Shown) -> Slot {
+fn slot(shown: &Shown) -> Slot<'static> {
     let (status, opening) = match &shown.claim {
         Claim::Opened(opening) => (Status::Opened, Some(opening)),
         Claim::Withheld => (Status::Withheld, None),
@@ -97,33 +99,35 @@ fn slot(shown: &Shown) -> Slot {
         Claim::Missing => (Status::Missing, None),
     };
     Slot {
-        slot: shown.slot.as_str().to_owned(),
+        slot: Cow::Borrowed(shown.slot.as_str()),
         status,
-        salt: opening.map(|o| hex::encode(o.salt())),
+        salt: opening.map(|o| hex::encode(o.salt()).into()),
         value: opening.map(|o| o.value().to_owned()),
     }
 }
 
 /// Reads the line of entry `index`, without its newline: the entry's bytes and its slots.
+///
+/// The openings begin at the last place where they can: behind it only their own members come, in which a quotation
+/// mark that is content has a backslash before it. So a line has one reading, whatever its entry holds.
 pub fn parse_line(index: u64, line: &str) -> Result<(Vec<u8>, Vec<Shown>), InvalidLine> {
     let rest = line.strip_prefix(BEFORE_ENTRY).ok_or(InvalidLine)?;
-    let mut values = serde_json::Deserializer::from_str(rest).into_iter::<IgnoredAny>();
-    values.next().ok_or(InvalidLine)?.map_err(|_| InvalidLine)?;
-    let (entry, rest) = rest.split_at_checked(values.byte_offset()).ok_or(InvalidLine)?;
+    let at = memchr::memmem::rfind(rest.as_bytes(), BEFORE_OPENINGS.as_bytes()).ok_or(InvalidLine)?;
+    let (entry, rest) = rest.split_at_checked(at).ok_or(InvalidLine)?;
     let openings = rest.strip_prefix(BEFORE_OPENINGS).and_then(|rest| rest.strip_suffix('}')).ok_or(InvalidLine)?;
-    let slots: Vec<Slot> = serde_json::from_str(openings).map_err(|_| InvalidLine)?;
+    let slots: Vec<Slot<'_>> = serde_json::from_str(openings).map_err(|_| InvalidLine)?;
     let shown = slots.into_iter().map(|slot| claim(index, slot)).collect::<Option<_>>().ok_or(InvalidLine)?;
     Ok((entry.as_bytes().to_vec(), shown))
 }
 
-fn claim(index: u64, shown: Slot) -> Option<Shown> {
+fn claim(index: u64, shown: Slot<'_>) -> Option<Shown> {
     let slot = SlotName::parse(&shown.slot)?;
     let claim = match (shown.status, shown.salt, shown.value) {
         (Status::Opened, Some(salt), Some(value)) => {
             let mut bytes = [0; SALT_LEN];
-            hex::decode_to_slice(&salt, &mut bytes).ok()?;
+            hex::decode_to_slice(salt.as_bytes(), &mut bytes).ok()?;
             // Upper case would be a second spelling.
-            if hex::encode(bytes) != salt {
+            if salt.bytes().any(|c| c.is_ascii_uppercase()) {
                 return None;
             }
             Claim::Opened(Opening::from_parts(slot, bytes, value))

@@ -59,7 +59,7 @@ impl ObjectChecker {
     ) -> Result<Self, OpenError> {
         let extent = Extent::of_ciphertext(context.segment, stored.ciphertext)?;
         let header = Header::from_slice(stored.header)?;
-        let mut floe = Decryptor::new(&floe_key(key), &context.associated_data(), context.parameters()?, &header)?;
+        let floe = Decryptor::new(&floe_key(key), &context.associated_data(), context.parameters()?, &header)?;
         let (_, expected) = extent.segment_at(extent.last())?;
         if stored.final_segment.len() as u64 != expected {
             return Err(FloeError::SegmentLength(extent.last()).into());
@@ -79,7 +79,7 @@ impl ObjectChecker {
     }
 
     /// Authenticates segment `index` in its own buffer, which is wiped either way.
-    pub fn verify_segment(&mut self, index: u64, tag: SegmentTag, buffer: &mut [u8]) -> Result<(), OpenError> {
+    pub fn verify_segment(&self, index: u64, tag: SegmentTag, buffer: &mut [u8]) -> Result<(), OpenError> {
         let held = tag_of(buffer);
         let opened = self.open_in_place(index, buffer).map(|_| ());
         buffer.zeroize();
@@ -87,7 +87,7 @@ impl ObjectChecker {
         if held == Some(tag) { Ok(()) } else { Err(OpenError::Superseded(index)) }
     }
 
-    fn open_in_place<'b>(&mut self, index: u64, buffer: &'b mut [u8]) -> Result<&'b mut [u8], OpenError> {
+    fn open_in_place<'b>(&self, index: u64, buffer: &'b mut [u8]) -> Result<&'b mut [u8], OpenError> {
         let last = self.is_last(index, buffer.len())?;
         Ok(self.floe.segment_in_place(index, last, buffer)?)
     }
@@ -102,7 +102,7 @@ impl ObjectChecker {
     }
 }
 
-/// Reads an object's plaintext, segment by segment, in any order.
+/// Reads an object's plaintext, segment by segment, in any order and from any number of threads.
 pub struct ObjectReader {
     checker: ObjectChecker,
 }
@@ -130,13 +130,7 @@ impl ObjectReader {
 
     /// Opens segment `index`, whose registered tag is `tag`, into `out`, which is [`OVERHEAD`]
     /// bytes shorter than `segment`. After an error `out` is zero.
-    pub fn read_segment(
-        &mut self,
-        index: u64,
-        tag: SegmentTag,
-        segment: &[u8],
-        out: &mut [u8],
-    ) -> Result<(), OpenError> {
+    pub fn read_segment(&self, index: u64, tag: SegmentTag, segment: &[u8], out: &mut [u8]) -> Result<(), OpenError> {
         out.zeroize();
         let last = self.checker.is_last(index, segment.len())?;
         self.checker.floe.segment(index, last, segment, out)?;
@@ -150,7 +144,7 @@ impl ObjectReader {
     /// Opens segment `index` in its own buffer and returns the plaintext within it. After an error
     /// the buffer is zero.
     pub fn read_segment_in_place<'b>(
-        &mut self,
+        &self,
         index: u64,
         tag: SegmentTag,
         buffer: &'b mut [u8],

@@ -104,7 +104,7 @@ proptest! {
     ) {
         let plain = noise(length);
         let object = Object::seal(&plain);
-        let mut reader = object.reader();
+        let reader = object.reader();
         let proven = reader.length();
         prop_assert_eq!(proven.plaintext(), length as u64);
         for (a, b) in cuts {
@@ -146,9 +146,9 @@ fn p4_evidence_about_another_object_opens_nothing() {
 fn swapped_reordered_superseded_and_truncated_segments() {
     let plain = noise(3 * WHOLE + 5);
     let object = Object::seal(&plain);
-    let mut reader = object.reader();
+    let reader = object.reader();
     let mut out = vec![0xAA; WHOLE];
-    let mut read = |index: u64, tag: usize, segment: &[u8], out: &mut [u8]| {
+    let read = |index: u64, tag: usize, segment: &[u8], out: &mut [u8]| {
         reader.read_segment(index, object.tags[tag], segment, out)
     };
 

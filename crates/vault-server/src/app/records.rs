@@ -1,5 +1,6 @@
 //! Looking at records: metadata of the collections that the caller's roles cover.
 
+use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -14,8 +15,12 @@ use vault_core::time::Timestamp;
 use super::callers::Caller;
 use super::collections;
 use super::error::Failure;
+use super::upload;
 use crate::state::Vault;
 use crate::store::records::{self, Filter, RecordRow, RecordState};
+
+/// More than clocks of nodes ever differ: what they differ by costs a longer search and loses no record.
+const CLOCKS: Duration = Duration::from_hours(24);
 
 /// A page of records, newest first.
 pub async fn list(vault: &Arc<Vault>, caller: &Caller, query: RecordQuery) -> Result<Page<Record>, Failure> {
@@ -24,6 +29,10 @@ pub async fn list(vault: &Arc<Vault>, caller: &Caller, query: RecordQuery) -> Re
         return Err(Failure::new(Code::InvalidValue).detail("limit: 1 to 500"));
     }
     let names: HashMap<CollectionId, String> = visible(vault, caller, query.collection.as_deref()).await?;
+    let (from, until) = (
+        moment("received_from", query.received_from.as_deref())?,
+        moment("received_until", query.received_until.as_deref())?,
+    );
     let filter = Filter {
         collections: names.keys().copied().collect(),
         state: match query.state {
@@ -40,8 +49,9 @@ pub async fn list(vault: &Arc<Vault>, caller: &Caller, query: RecordQuery) -> Re
             MediaKind::Audio => "audio".to_owned(),
             MediaKind::Video => "video".to_owned(),
         }),
-        from: moment("received_from", query.received_from.as_deref())?,
-        until: moment("received_until", query.received_until.as_deref())?,
+        from,
+        until,
+        ids: begun_between(from.map(|from| from.minus(upload::receive::lasts(vault))), until),
         before: match query.cursor {
             Some(cursor) => Some(cursor.parse().map_err(|_| Code::InvalidCursor)?),
             None => None,
@@ -86,6 +96,17 @@ async fn visible(
         .collect())
 }
 
+/// Ids tell when an upload began, by the clock of the node that began it.
+fn begun_between(from: Option<Timestamp>, until: Option<Timestamp>) -> (Option<RecordId>, Option<RecordId>) {
+    let first_of = |at: Timestamp| {
+        let millis = u64::try_from(at.as_millis()).unwrap_or(0).to_be_bytes();
+        let mut bytes = [0; 16];
+        bytes[..6].copy_from_slice(&millis[2..]);
+        RecordId::from_bytes(bytes)
+    };
+    (from.map(|from| first_of(from.minus(CLOCKS))), until.map(|until| first_of(until.plus(CLOCKS))))
+}
+
 fn moment(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Failure> {
     let wrong = || Failure::new(Code::InvalidValue).detail(format!("{name}: an RFC 3339 time"));
     text.map(|text| Timestamp::parse(text).map_err(|_| wrong())).transpose()
@@ -113,5 +134,26 @@ fn wire(row: &RecordRow, collection: &str) -> Record {
         consent_expires_at: row.terms.expires_at.map(|t| t.to_string()),
         retain_until: row.retain_until.map(|t| t.to_string()),
         key_version: Some(row.kek_version),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_record_of_the_time_lies_outside_of_its_ids() {
+        let at = Timestamp::from_millis(1_790_000_000_123);
+        let (first, after) = begun_between(Some(at), Some(at));
+        let (first, after) = (first.unwrap().to_string(), after.unwrap().to_string());
+        let day = Duration::from_hours(23);
+        for begun in [at.minus(day), at, at.plus(day)] {
+            let id = RecordId::new(begun).to_string();
+            assert!(first < id && id < after, "{first} {id} {after}");
+        }
+        assert!(
+            RecordId::new(at.minus(day * 2)).to_string() < first && RecordId::new(at.plus(day * 2)).to_string() > after
+        );
+        assert_eq!(begun_between(None, None), (None, None));
     }
 }

@@ -93,6 +93,11 @@ fn listen(address: SocketAddr) -> Result<std::net::TcpListener, CommandError> {
     std::net::TcpListener::bind(address).map_err(|source| CommandError::Listen { address, source })
 }
 
+/// Threads for what waits for the disk. Hundreds of uploads write side by side, and a thread for each of them would keep
+/// those that answer requests, and the poll for restrictions, from the processor.
+const BLOCKING_THREADS: usize = 32;
+
 fn block_on<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().max_blocking_threads(BLOCKING_THREADS).build()?.block_on(work)
 }

@@ -13,6 +13,7 @@
 
 mod check;
 mod credentials;
+mod files;
 mod local;
 mod metered;
 mod name;
@@ -108,6 +109,8 @@ pub struct Objects {
     local: Option<Arc<Path>>,
     /// The longest object that is collected in memory for one PUT, where pieces are not streamed.
     collects: Option<u64>,
+    /// Its files that are read from.
+    files: Option<files::Files>,
 }
 
 impl Objects {
@@ -119,6 +122,7 @@ impl Objects {
                 inner: s3::client(&config.objects, &bucket, read)?,
                 local: None,
                 collects: Some(LONGEST_PUT),
+                files: None,
             }),
             Ok(None) | Err(_) => Ok(Self::local(&config.objects_path())?),
         }
@@ -128,19 +132,20 @@ impl Objects {
     pub fn local(path: &Path) -> Result<Self, ObjectError> {
         let root = local::directory(path)?;
         let inner = object_store::local::LocalFileSystem::new_with_prefix(&root)?.with_fsync(true);
-        Ok(Self { inner: Arc::new(inner), local: Some(root.into()), collects: None })
+        let files = Some(files::Files::below(&root));
+        Ok(Self { inner: Arc::new(inner), local: Some(root.into()), collects: None, files })
     }
 
     /// In memory: for tests, gone with the process.
     #[must_use]
     pub fn memory() -> Self {
-        Self { inner: Arc::new(object_store::memory::InMemory::new()), local: None, collects: None }
+        Self::over(Arc::new(object_store::memory::InMemory::new()))
     }
 
     /// Over any store; how tests put faults in between.
     #[must_use]
     pub fn over(inner: Arc<dyn ObjectStore>) -> Self {
-        Self { inner, local: None, collects: None }
+        Self { inner, local: None, collects: None, files: None }
     }
 
     /// Counts and times what is asked of it from here on.
@@ -199,6 +204,9 @@ impl Objects {
         if wanted == 0 {
             return Ok(Bytes::new());
         }
+        if let Some(files) = &self.files {
+            return files.read(name, range).await;
+        }
         let bytes = match timed(self.inner.get_range(name.path(), range.clone())).await {
             Ok(bytes) => bytes,
             // Past the end the back ends disagree on the error; the length tells what it was.
@@ -227,6 +235,9 @@ impl Objects {
 
     /// Deletes an object; no error when it is not there. Durable once it returns.
     pub async fn delete(&self, name: &Name) -> Result<(), ObjectError> {
+        if let Some(files) = &self.files {
+            files.forget(name);
+        }
         match timed(self.inner.delete(name.path())).await {
             Ok(()) | Err(ObjectError::Missing) => {}
             Err(e) => return Err(e),

@@ -232,6 +232,8 @@ pub struct Filter {
     pub until: Option<Timestamp>,
     /// Older than this record: where the page before ended.
     pub before: Option<RecordId>,
+    /// No record that the others let through has an id outside of these: spares the search through all of them.
+    pub ids: (Option<RecordId>, Option<RecordId>),
 }
 
 enum Value {
@@ -262,6 +264,8 @@ pub async fn page(store: &Store, filter: &Filter, limit: u32) -> Result<Vec<Reco
     clause("AND media =", filter.media.clone().map(Value::Text));
     clause("AND received_at >=", filter.from.map(|t| Value::Number(t.as_millis())));
     clause("AND received_at <", filter.until.map(|t| Value::Number(t.as_millis())));
+    clause("AND id >=", filter.ids.0.map(|id| Value::Text(id.to_string())));
+    clause("AND id <", filter.ids.1.map(|id| Value::Text(id.to_string())));
     clause("AND id <", filter.before.map(|id| Value::Text(id.to_string())));
     clause("ORDER BY id DESC LIMIT", Some(Value::Number(i64::from(limit))));
     let mut query = sqlx::query(AssertSqlSafe(text));

@@ -1,21 +1,23 @@
 //! The offline verifier: given the public key and any checkpoint seen before, it finds edits, reordering, truncation and
 //! forks, and checks every opening it is shown (promise 9; `docs/audit-log.md` §8).
 //!
-//! It trusts nothing of its [`Source`], and holds one bundle of entries at a time.
+//! It trusts nothing of its [`Source`], and holds one bundle of entries at a time; [`verify_with`] holds as many as it is
+//! told to, for callers who have threads to look into them side by side.
 
+mod bundle;
 mod finding;
 mod openings;
 
 #[cfg(test)]
 mod tests;
 
+pub use bundle::{Checked, Job, Read, Unread};
 pub use finding::{Finding, Warning};
 pub use openings::{Claim, Counts, ERASED, Shown, erased_pair};
 
 use openings::Openings;
 
 use crate::audit::checkpoint::VerifiedCheckpoint;
-use crate::audit::entry::Entry;
 use crate::audit::merkle::Hash;
 use crate::audit::note::VerifierKey;
 use crate::audit::tile::{self, Kind, Rows, Tile, WIDTH};
@@ -46,6 +48,15 @@ pub trait Source {
 
     /// What is shown of the openings of entries `first..end`.
     fn openings(&mut self, first: u64, end: u64) -> Result<Vec<Shown>, Self::Error>;
+
+    /// A bundle of entries with what is shown of their openings. A source that has much to understand in what it read
+    /// leaves that to the answer, which may be called on another thread.
+    fn bundle(&mut self, bundle: Tile) -> Result<Unread, Self::Error> {
+        let first = bundle.index * u64::from(WIDTH);
+        let entries = self.entries(bundle)?;
+        let shown = self.openings(first, first + u64::from(bundle.width))?;
+        Ok(Box::new(move || (entries, shown)))
+    }
 
     /// Whether the source holds more entries than the checkpoint covers. Asked last. A server always may.
     fn has_surplus(&mut self) -> Result<bool, Self::Error> {
@@ -96,7 +107,20 @@ pub fn verify<S: Source>(
     source: &mut S,
     key: &VerifierKey,
     known: &[String],
+    progress: impl FnMut(u64, u64),
+) -> Result<Report, S::Error> {
+    verify_with(source, key, known, progress, 1, |jobs| jobs.into_iter().map(Job::run).collect())
+}
+
+/// As [`verify`], with `at_once` bundles in memory that `crew` looks into: it runs each job, in any way, and answers in
+/// their order.
+pub fn verify_with<S: Source>(
+    source: &mut S,
+    key: &VerifierKey,
+    known: &[String],
     mut progress: impl FnMut(u64, u64),
+    at_once: usize,
+    mut crew: impl FnMut(Vec<Job>) -> Vec<Checked>,
 ) -> Result<Report, S::Error> {
     let mut report = Report::default();
     let checkpoint = match key.verify_checkpoint(&source.checkpoint()?) {
@@ -109,10 +133,20 @@ pub fn verify<S: Source>(
     let size = checkpoint.size();
     let known = believed(key, known, size, &mut report);
     let mut walk = Walk::new(report);
-    for number in 0..size.div_ceil(u64::from(WIDTH)) {
-        let Some(bundle) = Tile::of_size(Kind::Entries, number, size) else { break };
-        walk.bundle(source, bundle, size, &known)?;
-        progress((number * u64::from(WIDTH) + u64::from(bundle.width)).min(size), size);
+    let mut bundles = (0..size.div_ceil(u64::from(WIDTH))).map_while(|n| Tile::of_size(Kind::Entries, n, size));
+    loop {
+        let mut jobs = Vec::new();
+        for bundle in bundles.by_ref().take(at_once.max(1)) {
+            jobs.push(Job::new(bundle, source.bundle(bundle)?));
+        }
+        if jobs.is_empty() {
+            break;
+        }
+        for checked in crew(jobs) {
+            let bundle = checked.bundle;
+            walk.bundle(source, checked, size, &known)?;
+            progress((bundle.index * u64::from(WIDTH) + u64::from(bundle.width)).min(size), size);
+        }
     }
     for at in known.iter().filter(|k| k.size() == 0) {
         walk.check_known(at, Hash::EMPTY_ROOT);
@@ -177,25 +211,14 @@ impl Walk {
     fn bundle<S: Source>(
         &mut self,
         source: &mut S,
-        bundle: Tile,
+        checked: Checked,
         size: u64,
         known: &[VerifiedCheckpoint],
     ) -> Result<(), S::Error> {
+        let Checked { bundle, resource, leaves, times, findings, openings } = checked;
         let first = bundle.index * u64::from(WIDTH);
         let end = first + u64::from(bundle.width);
-        let bytes = source.entries(bundle)?;
-        let entries = match bytes.as_deref().map(|bytes| tile::entries(bundle.width, bytes)) {
-            Some(Ok(entries)) => Some(entries),
-            Some(Err(_)) => {
-                self.report.found(Finding::ResourceMalformed(bundle));
-                None
-            }
-            None => {
-                self.report.found(Finding::ResourceMissing(bundle));
-                None
-            }
-        };
-        let leaves: Option<Vec<Hash>> = entries.as_ref().map(|entries| entries.iter().map(|e| Hash::leaf(e)).collect());
+        resource.into_iter().for_each(|finding| self.report.found(finding));
         let lowest = Tile { kind: Kind::Hashes(0), ..bundle };
         let by_tile = if source.has_tiles() { self.tile(source, lowest)? } else { None };
 
@@ -240,9 +263,12 @@ impl Walk {
                 }
             }
         }
-        let entries = entries.unwrap_or_default();
-        let shown = source.openings(first, end)?;
-        self.entries(first, &entries, &shown);
+        for (index, at) in times {
+            self.time(index, at);
+            self.report.entries += 1;
+        }
+        findings.into_iter().for_each(|finding| self.report.found(finding));
+        self.openings.absorb(openings);
         Ok(())
     }
 
@@ -266,25 +292,6 @@ impl Walk {
         } else {
             self.report.found(Finding::Fork { size: known.size() });
         }
-    }
-
-    fn entries(&mut self, first: u64, entries: &[&[u8]], shown: &[Shown]) {
-        let mut parsed = Vec::with_capacity(entries.len());
-        for (index, bytes) in (first..).zip(entries) {
-            match Entry::parse(bytes) {
-                Ok(entry) => {
-                    self.time(index, entry.at());
-                    self.report.entries += 1;
-                    parsed.push(Some(entry));
-                }
-                Err(e) => {
-                    self.report.found(Finding::EntryInvalid { index, problem: e.problem });
-                    parsed.push(None);
-                }
-            }
-        }
-        let report = &mut self.report;
-        self.openings.bundle(first, &parsed, shown, |finding| report.found(finding));
     }
 
     fn time(&mut self, index: u64, at: Timestamp) {

@@ -64,8 +64,7 @@ impl Openings {
         shown: &[Shown],
         mut found: impl FnMut(Finding),
     ) {
-        let mut claims: HashMap<(u64, SlotName), &Claim> = HashMap::with_capacity(shown.len());
-        for Shown { index, slot, claim } in shown {
+        for Shown { index, slot, .. } in shown {
             let entry = index.checked_sub(first).and_then(|i| entries.get(usize::try_from(i).ok()?));
             let has = match entry {
                 Some(Some(entry)) => entry.commitment(*slot).is_some(),
@@ -73,15 +72,31 @@ impl Openings {
                 Some(None) => continue,
                 None => false,
             };
-            if !has || claims.insert((*index, *slot), claim).is_some() {
+            if !has {
                 found(Finding::OpeningForeign { index: *index, slot: *slot });
             }
         }
+        // Sorted instead of hashed: sources show them in order, and then there is nothing to do.
+        let mut claims: Vec<&Shown> = shown.iter().collect();
+        claims.sort_by_key(|shown| (shown.index, shown.slot));
+        for pair in claims.windows(2) {
+            if let [one, other] = pair
+                && (one.index, one.slot) == (other.index, other.slot)
+            {
+                found(Finding::OpeningForeign { index: one.index, slot: one.slot });
+            }
+        }
+        let claimed = |index: u64, slot: SlotName| {
+            // The last of several, which were found above.
+            let after = claims.partition_point(|shown| (shown.index, shown.slot) <= (index, slot));
+            let last = claims.get(after.checked_sub(1)?)?;
+            ((last.index, last.slot) == (index, slot)).then_some(&last.claim)
+        };
         for (index, entry) in (first..).zip(entries) {
             let Some(entry) = entry else { continue };
             self.note_erasures(index, entry);
             for (slot, commitment) in entry.slots() {
-                match claims.get(&(index, *slot)) {
+                match claimed(index, *slot) {
                     Some(Claim::Opened(opening)) if opening.slot() == *slot && opening.opens(commitment) => {
                         self.counts.opened += 1;
                         self.opened.push((index, *slot));
@@ -97,6 +112,20 @@ impl Openings {
                 }
             }
         }
+    }
+
+    /// Takes in what was noted of a later bundle.
+    pub(super) fn absorb(&mut self, later: Self) {
+        self.counts.opened += later.counts.opened;
+        self.counts.withheld += later.counts.withheld;
+        self.counts.erased += later.counts.erased;
+        self.counts.missing += later.counts.missing;
+        for (slot, by) in later.erased_by {
+            self.erased_by.entry(slot).or_insert(by);
+        }
+        self.opened.extend(later.opened);
+        self.gone.extend(later.gone);
+        self.unshown.extend(later.unshown);
     }
 
     /// An entry that erases lists what it erases as `index/slot`. What is not of that form erases nothing.
@@ -117,7 +146,8 @@ impl Openings {
 
     /// Once the whole log was read.
     pub(super) fn finish(mut self, complete: bool, mut found: impl FnMut(Finding)) -> Counts {
-        for (index, slot) in self.opened {
+        let nothing_erased = self.erased_by.is_empty();
+        for (index, slot) in self.opened.into_iter().filter(|_| !nothing_erased) {
             if let Some(by) = self.erased_by.get(&(index, slot)) {
                 found(Finding::ErasureUndone { index, slot, by: *by });
             }

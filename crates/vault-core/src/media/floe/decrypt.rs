@@ -18,7 +18,7 @@ impl<B: Backend> Decryptor<B> {
 
     /// Opens the segment at `position` into `out`, which is [`OVERHEAD`] bytes shorter. After an
     /// error `out` is zero.
-    pub fn segment(&mut self, position: u64, last: bool, segment: &[u8], out: &mut [u8]) -> Result<(), FloeError> {
+    pub fn segment(&self, position: u64, last: bool, segment: &[u8], out: &mut [u8]) -> Result<(), FloeError> {
         let mut guard = WipeOnFailure(out, false);
         let nonce = self.check(position, last, segment)?;
         let end = segment.len() - TAG_LEN;
@@ -36,7 +36,7 @@ impl<B: Backend> Decryptor<B> {
     /// Opens the segment at `position` in its own buffer and returns the plaintext within it.
     /// After an error the buffer is zero.
     pub fn segment_in_place<'b>(
-        &mut self,
+        &self,
         position: u64,
         last: bool,
         buffer: &'b mut [u8],

@@ -1,5 +1,7 @@
 //! What a key and a header unlock: the message key, and the segment keys it derives.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroize as _;
 
@@ -17,7 +19,8 @@ pub(super) struct Message<B> {
     key: Secret<48>,
     iv: [u8; 32],
     aad: Box<[u8]>,
-    current: Option<(u64, B)>,
+    /// Behind a lock of its own, held for a look: segments of one message are opened side by side.
+    current: Mutex<Option<(u64, Arc<B>)>>,
 }
 
 impl<B: Backend> Message<B> {
@@ -42,23 +45,26 @@ impl<B: Backend> Message<B> {
 
     fn derive(key: &FloeKey, aad: &[u8], params: Parameters, iv: [u8; 32]) -> Self {
         let message_key = Secret::fill(|out| floe_kdf(key.bytes(), params, &iv, aad, &[b"MESSAGE_KEY:"], out));
-        Self { params, key: message_key, iv, aad: aad.into(), current: None }
+        Self { params, key: message_key, iv, aad: aad.into(), current: Mutex::new(None) }
     }
 
     /// The cipher for `position`: derived when the rotation changes, kept otherwise.
-    pub(super) fn cipher(&mut self, position: u64) -> Result<&B, FloeError> {
+    pub(super) fn cipher(&self, position: u64) -> Result<Arc<B>, FloeError> {
         let rotation = self.params.rotation_of(position);
-        if self.current.as_ref().is_none_or(|(held, _)| *held != rotation) {
-            let key: Secret<32> = Secret::fill(|out| {
-                let number = rotation.to_be_bytes();
-                floe_kdf(self.key.expose(), self.params, &self.iv, &self.aad, &[b"DEK:", &number], out);
-            });
-            self.current = Some((rotation, B::new(key.expose())?));
+        // What is set is set whole: a panic elsewhere leaves it valid.
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((held, cipher)) = &*current
+            && *held == rotation
+        {
+            return Ok(Arc::clone(cipher));
         }
-        match &self.current {
-            Some((_, cipher)) => Ok(cipher),
-            None => Err(FloeError::Cipher),
-        }
+        let key: Secret<32> = Secret::fill(|out| {
+            let number = rotation.to_be_bytes();
+            floe_kdf(self.key.expose(), self.params, &self.iv, &self.aad, &[b"DEK:", &number], out);
+        });
+        let cipher = Arc::new(B::new(key.expose())?);
+        *current = Some((rotation, Arc::clone(&cipher)));
+        Ok(cipher)
     }
 }
 

@@ -76,7 +76,7 @@ fn every_altered_header_byte_is_refused() {
 fn every_altered_body_byte_is_refused_and_leaves_nothing_behind() {
     let (cipher, plain) = vector("java_lastSegAligned");
     let header = Header::from_slice(&cipher[..HEADER_LEN]).unwrap();
-    let mut opener = Decryptor::<AwsLc>::new(&zero_key(), AAD, params(40, 20), &header).unwrap();
+    let opener = Decryptor::<AwsLc>::new(&zero_key(), AAD, params(40, 20), &header).unwrap();
     let mut out = [0; 8];
     let first = cipher[HEADER_LEN..HEADER_LEN + 40].to_vec();
     opener.segment(0, false, &first, &mut out).unwrap();
@@ -97,7 +97,7 @@ fn segments_open_at_their_own_place_only() {
     let plain: Vec<u8> = (0..40).collect();
     let cipher = seal_whole::<AwsLc>(&zero_key(), AAD, params(40, 20), &plain).unwrap();
     let header = Header::from_slice(&cipher[..HEADER_LEN]).unwrap();
-    let mut opener = Decryptor::<AesGcm>::new(&zero_key(), AAD, params(40, 20), &header).unwrap();
+    let opener = Decryptor::<AesGcm>::new(&zero_key(), AAD, params(40, 20), &header).unwrap();
     let body = &cipher[HEADER_LEN..];
     let mut out = [0; 8];
     assert_eq!(opener.segment(1, false, &body[..40], &mut out), Err(FloeError::Forged(1)));
@@ -144,7 +144,7 @@ fn the_last_position_is_left_to_the_final_segment() {
     assert_eq!(sealer.segment(&[0; 8], &mut out), Err(FloeError::TooManySegments));
     assert_eq!(sealer.segment_in_place(&mut [0; 40]), Err(FloeError::TooManySegments));
     sealer.finish(&[1; 8], &mut out).unwrap();
-    let mut opener = Decryptor::<AesGcm>::new(&key, AAD, p, &header).unwrap();
+    let opener = Decryptor::<AesGcm>::new(&key, AAD, p, &header).unwrap();
     let mut plain = [0; 8];
     opener.segment(MAX_SEGMENTS - 1, true, &out, &mut plain).unwrap();
     assert_eq!(plain, [1; 8]);
@@ -172,7 +172,7 @@ fn a_segment_sealed_again_is_another_ciphertext_of_the_same_message() {
     two[BODY_AT..24].copy_from_slice(b"12345678");
     again.segment_in_place(&mut two).unwrap();
     assert_ne!(one, two);
-    let mut opener = Decryptor::<AwsLc>::new(&key, AAD, p, &header).unwrap();
+    let opener = Decryptor::<AwsLc>::new(&key, AAD, p, &header).unwrap();
     assert_eq!(opener.segment_in_place(0, false, &mut one).unwrap(), b"12345678");
     assert_eq!(opener.segment_in_place(0, false, &mut two).unwrap(), b"12345678");
 }

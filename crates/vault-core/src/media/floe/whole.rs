@@ -33,7 +33,7 @@ pub fn open_whole<B: Backend>(
     message: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, FloeError> {
     let (header, body) = message.split_at_checked(HEADER_LEN).ok_or(FloeError::HeaderLength)?;
-    let mut opener = Decryptor::<B>::new(key, aad, params, &Header::from_slice(header)?)?;
+    let opener = Decryptor::<B>::new(key, aad, params, &Header::from_slice(header)?)?;
     // A body that ends with a whole segment ends with a full final one: there is always a last.
     let internal = body.len().saturating_sub(1) / params.segment_length();
     let (body, last) = body.split_at(internal * params.segment_length());

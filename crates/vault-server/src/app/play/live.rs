@@ -1,5 +1,6 @@
 //! A playback session in memory: everything a Range request needs, so that a warm session reads no row.
 
+use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,10 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 use vault_api::code::Code;
 use vault_core::ids::SessionId;
+use vault_core::media::PLAIN_AT;
 use vault_core::media::layout::{SegmentSlice, VerifiedLength};
 use vault_core::media::open::ObjectReader;
 use vault_core::time::Timestamp;
-use zeroize::Zeroizing;
 
 use super::findings::{Damage, Findings};
 use super::served::Served;
@@ -71,7 +72,7 @@ pub struct Live {
     content_type: &'static str,
     source: Source,
     length: VerifiedLength,
-    reader: Mutex<ObjectReader>,
+    reader: ObjectReader,
     watch: Watch,
     account: Mutex<Account>,
     /// Whether damage has been reported: once is enough for a session.
@@ -92,7 +93,7 @@ impl Live {
             content_type: served_type(content_type),
             source,
             length: reader.length(),
-            reader: Mutex::new(reader),
+            reader,
             watch: Watch::new(super::subject(&row)),
             account: Mutex::default(),
             reported: AtomicBool::new(false),
@@ -145,13 +146,12 @@ impl Live {
         Ok(())
     }
 
-    /// Opens the segment that `slice` lies in.
-    pub fn open_segment(&self, slice: SegmentSlice, ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>, Ended> {
-        let tag = self.source.tag(slice.index)?;
-        let length = self.length.plaintext_of(slice.index).map_err(ReadError::from)?;
-        let mut plaintext = Zeroizing::new(vec![0; length]);
-        lock(&self.reader).read_segment(slice.index, tag, ciphertext, &mut plaintext).map_err(ReadError::from)?;
-        Ok(plaintext)
+    /// Opens segment `index` in the buffer that its ciphertext lies in. Where the plaintext lies there: after an error
+    /// the buffer is zero.
+    pub fn open_segment(&self, index: u64, buffer: &mut [u8]) -> Result<Range<usize>, Ended> {
+        let tag = self.source.tag(index)?;
+        let plaintext = self.reader.read_segment_in_place(index, tag, buffer).map_err(ReadError::from)?;
+        Ok(PLAIN_AT..PLAIN_AT + plaintext.len())
     }
 
     /// Enters what is about to be served, unless the session was closed meanwhile.

@@ -2,6 +2,7 @@
 
 use core::ops::Range;
 
+use bytes::BytesMut;
 use vault_core::ids::{CollectionId, RecordId};
 use vault_core::media::layout::{Extent, InvalidExtent, PartError, PartSpan, SegmentLength, SegmentTag, Tags, locate};
 use vault_core::media::object::ObjectContext;
@@ -117,7 +118,7 @@ impl Source {
     }
 
     /// The final segment's ciphertext.
-    pub async fn final_segment(&self) -> Result<Vec<u8>, ReadError> {
+    pub async fn final_segment(&self) -> Result<BytesMut, ReadError> {
         let (offset, length) = self.extent.segment_at(self.extent.last())?;
         self.read(offset..offset + length).await
     }
@@ -128,20 +129,18 @@ impl Source {
         Ok(StoredObject { header: &self.header, ciphertext: self.extent.ciphertext(), final_segment, final_tag })
     }
 
-    /// Exactly these bytes of the ciphertext: one read for each part they lie in.
-    pub async fn read(&self, range: Range<u64>) -> Result<Vec<u8>, ReadError> {
-        let reads = locate(&self.spans, range)?;
-        let mut bytes = Vec::new();
-        for read in reads {
+    /// Exactly these bytes of the ciphertext, to be opened where they lie: one read for each part they are in.
+    pub async fn read(&self, range: Range<u64>) -> Result<BytesMut, ReadError> {
+        let mut whole: Option<BytesMut> = None;
+        for read in locate(&self.spans, range)? {
             let name = self.names.get(read.part).ok_or(ReadError::Rows("no name of a part"))?;
             let piece = self.objects.get_range(name, read.from..read.to).await?;
-            if bytes.is_empty() {
+            match &mut whole {
+                Some(bytes) => bytes.extend_from_slice(&piece),
                 // Without a copy where the back end gave a buffer of its own.
-                bytes = Vec::from(piece);
-            } else {
-                bytes.extend_from_slice(&piece);
+                None => whole = Some(piece.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]))),
             }
         }
-        Ok(bytes)
+        Ok(whole.unwrap_or_default())
     }
 }

@@ -45,6 +45,11 @@ const SLOWEST: u64 = 256;
 /// However often bytes come, an upload ends this long after it began: its resume key must not live for ever.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// The longest that an upload lasts.
+pub fn lasts(vault: &Vault) -> Duration {
+    LONGEST.max(Duration::from_secs(vault.config.limits.upload_hours * 3600))
+}
+
 /// What a request brings besides its body.
 pub struct Incoming {
     /// Where the client believes the upload stands.
@@ -334,7 +339,7 @@ impl<'v> Session<'v> {
     async fn commit(&mut self) -> Result<Timestamp, Failure> {
         let now = self.vault.clock.now();
         let hours = Duration::from_secs(self.vault.config.limits.upload_hours * 3600);
-        let expires_at = now.plus(hours).min(self.row.created_at.plus(LONGEST.max(hours)));
+        let expires_at = now.plus(hours).min(self.row.created_at.plus(lasts(self.vault)));
         if self.taken == self.committed && self.length == self.row.length {
             return Ok(self.row.expires_at);
         }

@@ -187,7 +187,7 @@ impl Client {
         };
         let context = ObjectContext { collection: row.collection, record, object: object.id, segment };
         let disclosure = Disclosure::of_playback(&evidence).unwrap();
-        let mut reader =
+        let reader =
             ObjectReader::new(&key.object_key(object.id), context, stored, &disclosure, &mut Vec::new()).unwrap();
         let mut plain = Vec::new();
         for (index, bytes) in segments.by_ref() {
