@@ -90,6 +90,8 @@ pub fn main(options: &Options) -> Result<ExitCode, String> {
             }
         }
     }
+    let names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
+    readings::write_table(&names)?;
     if options.json {
         println!("{}", Value::Array(figures.iter().map(Figure::told).collect()));
     } else {

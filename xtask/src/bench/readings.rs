@@ -1,4 +1,5 @@
-//! Raw readings: one file for each figure in `docs/benchmarks`, with the class of machine they were taken on.
+//! Raw readings: one file for each figure in `docs/benchmarks`, with the class of machine they were taken on, and the
+//! table of all of them in that folder's README.
 
 use std::path::PathBuf;
 
@@ -27,6 +28,54 @@ pub fn write(figure: &Figure) -> Result<PathBuf, String> {
         .and_then(|()| std::fs::write(&path, text + "\n"))
         .map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(path)
+}
+
+/// Where the table stands in the README.
+const MARKS: [&str; 2] = ["<!-- figures -->\n", "<!-- end of figures -->\n"];
+
+/// Writes the table of what the files in the folder say into its README, in the order of `names`.
+pub fn write_table(names: &[&str]) -> Result<(), String> {
+    let path = folder().join("README.md");
+    let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let rows: Vec<Value> = names
+        .iter()
+        .filter_map(|name| {
+            let read = std::fs::read(folder().join(format!("{name}.json"))).ok()?;
+            serde_json::from_slice(&read).ok()
+        })
+        .collect();
+    let text = with_table(&text, &table(&rows)).ok_or("docs/benchmarks/README.md has no marks for the table")?;
+    std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn table(rows: &[Value]) -> String {
+    let mut text = "| name | ours | peer | unit | ratio | bound | storage | read on |\n".to_owned();
+    text.push_str("| --- | ---: | ---: | --- | ---: | --- | --- | --- |\n");
+    for row in rows {
+        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let bound = match (row["at_least"].as_f64(), row["at_most"].as_f64()) {
+            (Some(least), _) => format!("at least {least}"),
+            (_, Some(most)) => format!("at most {most}"),
+            _ => String::new(),
+        };
+        text.push_str(&format!(
+            "| `{}` | {} | {} | {} | {} | {bound} | {} | {} |\n",
+            word(&row["name"]),
+            row["ours"],
+            row["peer"],
+            word(&row["unit"]),
+            row["ratio"],
+            word(&row["about"]["storage"]),
+            word(&row["date"]),
+        ));
+    }
+    text
+}
+
+fn with_table(text: &str, table: &str) -> Option<String> {
+    let (before, rest) = text.split_once(MARKS[0])?;
+    let (_, after) = rest.split_once(MARKS[1])?;
+    Some(format!("{before}{}{table}{}{after}", MARKS[0], MARKS[1]))
 }
 
 /// What kind of machine this is, by nothing that names it.
@@ -74,6 +123,17 @@ mod tests {
         assert_eq!(member(text, "model name"), Some("Example 9"));
         assert_eq!(member(text, "MemTotal").and_then(gibibytes), Some(24));
         assert_eq!(member(text, "flags"), None);
+    }
+
+    #[test]
+    fn the_table_replaces_what_stands_between_the_marks() {
+        let row = json!({"name": "x", "ours": 1.5, "peer": 3, "unit": "s", "ratio": 0.5, "at_most": 1.0,
+            "about": {"storage": "disk"}, "date": "2026-01-02"});
+        let text = format!("a\n{}old\n{}b\n", MARKS[0], MARKS[1]);
+        let text = with_table(&text, &table(&[row])).expect("marks");
+        assert!(text.contains("| `x` | 1.5 | 3 | s | 0.5 | at most 1 | disk | 2026-01-02 |\n<!-- end"), "{text}");
+        assert!(text.starts_with("a\n") && text.ends_with("b\n") && !text.contains("old"));
+        assert_eq!(with_table("no marks", ""), None);
     }
 
     #[test]

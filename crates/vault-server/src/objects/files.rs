@@ -91,7 +91,7 @@ impl Files {
     /// Opens a file and keeps it, in place of the one that was not used for longest.
     fn keep(&self, name: &Name) -> Result<Arc<Open>, ObjectError> {
         let file = File::open(self.0.root.join(name.to_string())).map_err(failed)?;
-        let in_memory = rustix::fs::fstatfs(&file).is_ok_and(|fs| i64::try_from(fs.f_type) == Ok(TMPFS));
+        let in_memory = rustix::fs::fstatfs(&file).is_ok_and(|fs| fs.f_type == TMPFS);
         let used = AtomicU64::new(self.0.clock.fetch_add(1, Ordering::Relaxed));
         let open = Arc::new(Open { file, in_memory, used });
         let mut all = self.lock();
