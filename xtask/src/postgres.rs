@@ -87,7 +87,7 @@ impl Drop for Service {
 }
 
 fn start(mut command: Command, folder: PathBuf, port: u16) -> Result<Service, String> {
-    println!("    {} (port {port})", run::spelled(&command));
+    eprintln!("    {} (port {port})", run::spelled(&command));
     let log = folder.join("log");
     let file = std::fs::File::create(&log).map_err(|error| error.to_string())?;
     let errors = file.try_clone().map_err(|error| error.to_string())?;

@@ -93,7 +93,7 @@ fn on_path(program: &str) -> Option<PathBuf> {
 }
 
 /// Whether this user is root, who may install packages.
-fn is_root() -> bool {
+pub fn is_root() -> bool {
     let mut id = run::command("id");
     id.arg("-u");
     run::output(id).is_ok_and(|user| user.trim() == "0")

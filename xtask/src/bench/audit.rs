@@ -9,25 +9,27 @@ use serde_json::{Value, json};
 
 use super::figure::{Bound, Figure, median, rounded};
 use super::stage::{in_memory, storage};
-use crate::run;
+use crate::{postgres, run, tools};
 
 const ENTRIES: u64 = 1_000_000;
 const ROUNDS: usize = 5;
 
-/// By the example that holds both sides (`crates/vault-server/examples/bench_server/append.rs`), on SQLite.
+/// By the example that holds both sides (`crates/vault-server/examples/bench_server/append.rs`), on SQLite on a disk;
+/// beside it in memory, and on PostgreSQL.
 pub fn append(programs: &Path) -> Result<Figure, String> {
     // Where the programs lie is a disk; temporary files may be in memory.
     let on_disk = tempfile::Builder::new().prefix("bench-").tempdir_in(programs).map_err(|error| error.to_string())?;
-    let (ours, peer, mut about) = one(programs, on_disk.path())?;
+    let (ours, peer, mut about) = one(programs, on_disk.path(), None)?;
     let memory = in_memory()?;
-    let (ours_there, peer_there, beside) = one(programs, memory.path())?;
+    let mut beside = vec![beside("SQLite", one(programs, memory.path(), None)?)];
+    match on_postgres(programs) {
+        Ok(read) => beside.push(read),
+        Err(error) => beside.push(json!({"engine": "PostgreSQL", "not_measured": error})),
+    }
     about["engine"] = json!("SQLite, WAL, synchronous=FULL");
     about["storage"] = json!(storage(on_disk.path()));
-    about["peer"] = json!("the same rows, bound and committed in the same groups");
-    about["beside"] = json!({
-        "storage": storage(memory.path()), "ours": rounded(median(&ours_there)), "peer": rounded(median(&peer_there)),
-        "ratio": rounded(median(&ours_there) / median(&peer_there)), "group_median": beside["group_median"],
-    });
+    about["peer"] = json!("the same rows, bound and committed in as many groups");
+    about["beside"] = json!(beside);
     Ok(Figure {
         name: "audit.append".to_owned(),
         unit: "entries/s".to_owned(),
@@ -38,9 +40,29 @@ pub fn append(programs: &Path) -> Result<Figure, String> {
     })
 }
 
-fn one(programs: &Path, folder: &Path) -> Result<(Vec<f64>, Vec<f64>, Value), String> {
+/// A throw-away cluster, whose files lie in memory where there is room.
+fn on_postgres(programs: &Path) -> Result<Value, String> {
+    let (cluster, folder) = (postgres::cluster()?, in_memory()?);
+    let url = cluster.url();
+    for name in ["ours", "peer"] {
+        let mut create = run::command(tools::postgres()?.join("createdb"));
+        create.args(["--maintenance-db", &url, name]);
+        run::output(create)?;
+    }
+    let server = url.trim_end_matches("/postgres");
+    Ok(beside("PostgreSQL", one(programs, folder.path(), Some(server))?))
+}
+
+fn beside(engine: &str, (ours, peer, about): (Vec<f64>, Vec<f64>, Value)) -> Value {
+    json!({
+        "engine": engine, "storage": "tmpfs", "ours": rounded(median(&ours)), "peer": rounded(median(&peer)),
+        "ratio": rounded(median(&ours) / median(&peer)), "groups_a_round": about["groups_a_round"],
+    })
+}
+
+fn one(programs: &Path, folder: &Path, database: Option<&str>) -> Result<(Vec<f64>, Vec<f64>, Value), String> {
     let mut program = run::command(programs.join("examples/bench_server"));
-    program.arg("append").arg(folder);
+    program.arg("append").arg(folder).args(database);
     let said = run::output(program)?;
     let wrong = || format!("not readings: {said}");
     let value: Value = serde_json::from_str(said.trim()).map_err(|_| wrong())?;

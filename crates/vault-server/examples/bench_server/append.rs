@@ -4,13 +4,12 @@
 //! next. Peer: one loop that binds the same rows and commits them in the groups that ours came to, and does nothing else:
 //! no hash, no signature, no publication, nobody who waits. Both in a database of their own, by turns.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use sqlx::{Any, QueryBuilder};
+use sqlx::AssertSqlSafe;
 use vault_core::audit::checkpoint::CheckpointSigner;
 use vault_core::audit::entry::{Draft, PlaybackOpened, Prepared};
 use vault_core::audit::slot::{KeptUnder, OpeningKeys, OpeningUnder, SealedOpening, SlotName};
@@ -21,7 +20,7 @@ use vault_server::app::ledger::{Ledger, OpeningKeySource};
 use vault_server::clock::SystemClock;
 use vault_server::metrics::Metrics;
 use vault_server::objects::Objects;
-use vault_server::store::Store;
+use vault_server::store::{Source, Store};
 
 use super::Failed;
 
@@ -64,33 +63,49 @@ fn entries(collection: CollectionId, staff: &StaffAuditKey) -> Result<Vec<(Prepa
     (0..SESSIONS * EACH).map(|_| entry(collection, staff)).collect()
 }
 
-/// Entries a second by the ledger, and the sizes of the groups it committed.
+/// Entries a second by the ledger, and how many groups it committed them in.
 async fn ours(
     ledger: &Ledger,
+    metrics: &Metrics,
     mut entries: Vec<(Prepared<PlaybackOpened>, String)>,
-) -> Result<(f64, Vec<usize>), Failed> {
-    let before = ledger.checkpoint()?.size();
-    let total = entries.len();
+) -> Result<(f64, usize), Failed> {
+    let (before, total) = (committed(metrics)?, entries.len());
     let started = Instant::now();
     let mut sessions = Vec::new();
     while !entries.is_empty() {
         let (ledger, mine) = (ledger.clone(), entries.split_off(entries.len() - EACH));
         sessions.push(tokio::spawn(async move {
-            let mut sizes = Vec::with_capacity(EACH);
             for (entry, reference) in mine {
-                sizes.push(ledger.append(entry, Some(reference)).await?.log_size());
+                ledger.append(entry, Some(reference)).await?;
             }
-            Ok::<_, Failed>(sizes)
+            Ok::<_, Failed>(())
         }));
     }
-    let mut sizes = BTreeSet::new();
     for session in sessions {
-        sizes.extend(session.await??);
+        session.await??;
     }
     let rate = total as f64 / started.elapsed().as_secs_f64();
-    let mut last = before;
-    let groups = sizes.into_iter().map(|size| usize::try_from(size - core::mem::replace(&mut last, size)));
-    Ok((rate, groups.collect::<Result<_, _>>()?))
+    Ok((rate, committed(metrics)? - before))
+}
+
+/// How many groups were committed so far, by the metric of their transaction.
+fn committed(metrics: &Metrics) -> Result<usize, Failed> {
+    let text = metrics.encode();
+    let line = text
+        .lines()
+        .find(|line| ["_count{", "\"append_to_log\"", "\"committed\""].iter().all(|part| line.contains(part)));
+    Ok(line.and_then(|line| line.rsplit(' ').next()).map_or(Ok(0), str::parse)?)
+}
+
+/// `total` entries in `count` groups, as even as can be.
+fn groups(total: usize, count: usize) -> impl Iterator<Item = usize> {
+    (0..count).map(move |n| (n + 1) * total / count - n * total / count)
+}
+
+/// `($1, $2), ($3, $4), …`
+fn places(rows: usize, columns: usize) -> String {
+    let row = |row: usize| (1..=columns).map(|c| format!("${}", row * columns + c)).collect::<Vec<_>>().join(", ");
+    (0..rows).map(|n| format!("({})", row(n))).collect::<Vec<_>>().join(", ")
 }
 
 /// A row of the log and its openings, ready to be bound.
@@ -105,7 +120,7 @@ async fn bare(
     store: &Store,
     next: &mut i64,
     entries: Vec<(Prepared<PlaybackOpened>, String)>,
-    groups: &[usize],
+    count: usize,
 ) -> Result<f64, Failed> {
     let rows = entries.into_iter().map(|(prepared, reference)| {
         let (entry, sealed, _) = prepared.into_parts();
@@ -116,8 +131,8 @@ async fn bare(
     let mut rest = rows.as_slice();
     let edge = vec![0_u8; 400];
     let started = Instant::now();
-    for size in groups {
-        let (group, later) = rest.split_at(*size.min(&rest.len()));
+    for size in groups(total, count) {
+        let (group, later) = rest.split_at(size.min(rest.len()));
         rest = later;
         let mut tx = store.begin("bare").await?;
         sqlx::query("UPDATE log_head SET size = $1, edge = $2, fence = fence + 1 WHERE id = 1 AND size = $3")
@@ -126,27 +141,30 @@ async fn bare(
             .bind(*next)
             .execute(tx.conn())
             .await?;
-        for (at, chunk) in group.chunks(ROWS).enumerate() {
-            let first = *next + i64::try_from(at * ROWS)?;
-            let mut insert = QueryBuilder::<Any>::new("INSERT INTO log_entries (idx, entry, reference) ");
-            insert.push_values((first..).zip(chunk), |mut bound, (idx, row)| {
-                bound.push_bind(idx).push_bind(row.entry.clone()).push_bind(row.reference.clone());
-            });
-            insert.build().execute(tx.conn()).await?;
+        let numbered: Vec<(i64, &Row)> = (*next..).zip(group).collect();
+        for chunk in numbered.chunks(ROWS) {
+            let text = format!("INSERT INTO log_entries (idx, entry, reference) VALUES {}", places(chunk.len(), 3));
+            let mut insert = sqlx::query(AssertSqlSafe(text));
+            for (idx, row) in chunk {
+                insert = insert.bind(*idx).bind(row.entry.clone()).bind(row.reference.clone());
+            }
+            insert.execute(tx.conn()).await?;
         }
         let openings: Vec<(i64, &SealedOpening)> =
-            (*next..).zip(group).flat_map(|(idx, row)| row.sealed.iter().map(move |sealed| (idx, sealed))).collect();
+            numbered.iter().flat_map(|(idx, row)| row.sealed.iter().map(|sealed| (*idx, sealed))).collect();
         for chunk in openings.chunks(ROWS) {
-            let mut insert = QueryBuilder::<Any>::new("INSERT INTO log_openings (idx, slot, under, owner, sealed) ");
-            insert.push_values(chunk, |mut bound, (idx, opening)| {
+            let places = places(chunk.len(), 5);
+            let text = format!("INSERT INTO log_openings (idx, slot, under, owner, sealed) VALUES {places}");
+            let mut insert = sqlx::query(AssertSqlSafe(text));
+            for (idx, opening) in chunk {
                 let (under, owner) = match opening.under {
                     KeptUnder::Record(id) => ("record", id.to_string()),
                     KeptUnder::Staff(id) => ("staff", id.to_string()),
                 };
-                bound.push_bind(*idx).push_bind(opening.slot.as_str()).push_bind(under).push_bind(owner);
-                bound.push_bind(opening.sealed.clone());
-            });
-            insert.build().execute(tx.conn()).await?;
+                insert = insert.bind(*idx).bind(opening.slot.as_str()).bind(under).bind(owner);
+                insert = insert.bind(opening.sealed.clone());
+            }
+            insert.execute(tx.conn()).await?;
         }
         tx.commit().await?;
         *next += i64::try_from(group.len())?;
@@ -162,11 +180,11 @@ pub async fn measure(folder: &Path, database: Option<&str>) -> Result<serde_json
     };
     let metrics = Arc::new(Metrics::new());
     let (store, other) = (
-        Store::open(&url("ours"), Arc::clone(&metrics)).await?,
-        Store::open(&url("peer"), Arc::clone(&metrics)).await?,
+        Store::open(&Source::at(&url("ours")), Arc::clone(&metrics)).await?,
+        Store::open(&Source::at(&url("peer")), Arc::clone(&metrics)).await?,
     );
     let objects = Objects::local(&folder.join("objects"))?;
-    let ledger = Ledger::new(store, objects, Arc::new(SystemClock), metrics, Duration::from_secs(60));
+    let ledger = Ledger::new(store, objects, Arc::new(SystemClock), Arc::clone(&metrics), Duration::from_secs(60));
     let staff = Arc::new(StaffAuditKey::generate());
     let signer = Arc::new(CheckpointSigner::new("bench.example/log", &LogSeed::generate())?);
     ledger.open(signer, Arc::new(OneKey(Arc::clone(&staff)))).await?;
@@ -175,22 +193,20 @@ pub async fn measure(folder: &Path, database: Option<&str>) -> Result<serde_json
     tx.commit().await?;
 
     let collection = CollectionId::new(SystemClock.now());
-    let (mut mine, mut theirs, mut groups, mut next) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let (mut mine, mut theirs, mut counts, mut next) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for round in 0..=ROUNDS {
-        let (rate, sizes) = ours(&ledger, entries(collection, &staff)?).await?;
-        let peer = bare(&other, &mut next, entries(collection, &staff)?, &sizes).await?;
+        let (rate, count) = ours(&ledger, &metrics, entries(collection, &staff)?).await?;
+        let peer = bare(&other, &mut next, entries(collection, &staff)?, count).await?;
         // The first round warms both up.
         if round > 0 {
             mine.push(rate);
             theirs.push(peer);
-            groups.extend(sizes);
+            counts.push(count);
         }
     }
-    groups.sort_unstable();
     let sample = entry(collection, &staff)?.0.into_parts();
     Ok(serde_json::json!({"ours": mine, "peer": theirs, "about": {
-        "sessions": SESSIONS, "entries_a_round": SESSIONS * EACH, "group_median": groups.get(groups.len() / 2),
-        "group_mean": groups.iter().sum::<usize>() as f64 / groups.len() as f64,
+        "sessions": SESSIONS, "entries_a_round": SESSIONS * EACH, "groups_a_round": counts,
         "entry_bytes": sample.0.len(), "openings_an_entry": sample.1.len(),
     }}))
 }

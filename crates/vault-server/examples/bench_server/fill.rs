@@ -12,8 +12,8 @@ use vault_server::store::records::{self, ObjectRow, RecordRow, RecordState};
 use vault_server::store::uploads::ConsentTerms;
 
 use super::Failed;
-use vault_server::store::Store;
 use vault_server::store::collections::CollectionRow;
+use vault_server::store::{Source, Store};
 
 /// Records in one transaction.
 const GROUP: u64 = 5_000;
@@ -66,7 +66,7 @@ fn record(collection: CollectionId, n: u64, count: u64) -> (RecordRow, ObjectRow
 
 /// Enters `count` records into `collection`.
 pub async fn fill(database: &str, collection: &CollectionName, count: u64) -> Result<serde_json::Value, Failed> {
-    let store = Store::open(database, Arc::new(Metrics::new())).await?;
+    let store = Store::open(&Source::at(database), Arc::new(Metrics::new())).await?;
     let found = {
         let mut reader = store.read().await?;
         CollectionRow::by_name(reader.conn(), collection).await?.ok_or("no collection of that name")?
