@@ -169,7 +169,7 @@ impl Objects {
     }
 
     /// Writes a small object whole. Durable once it returns. An existing object of that name is replaced: only
-    /// the published log's checkpoint and partial tiles rely on that.
+    /// the published log's checkpoint relies on that.
     pub async fn put(&self, name: &Name, bytes: impl Into<Bytes>) -> Result<(), ObjectError> {
         self.put_told(name, bytes).await.map(drop)
     }

@@ -1,8 +1,9 @@
 //! A bucket that speaks S3, through `object_store`.
 //!
-//! Every object is one PUT of a name that is never used for other bytes (but for the published log's checkpoint and
-//! partial bundles), so a request may be sent again, and land late, without harm. Nothing relies on conditional puts,
-//! on listings, or on multipart uploads, so no unfinished one is ever left in the bucket.
+//! Every object is one PUT of a name that is never used for other bytes, so a request may be sent again, and land late,
+//! without harm. The one name that is replaced is the published log's checkpoint: an older one that lands late is
+//! behind the database, which is what a start repairs. Nothing relies on conditional puts, on listings, or on multipart
+//! uploads, so no unfinished one is ever left in the bucket.
 
 use core::time::Duration;
 use std::path::PathBuf;

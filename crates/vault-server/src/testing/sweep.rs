@@ -66,7 +66,8 @@ impl Stage {
             let (status, answer) = self.house.ask(who, method, path, body.clone()).await;
             match status.as_u16() {
                 503 => assert!(answer["code"].is_string(), "{answer}"),
-                429 => self.house.clock.advance(Duration::from_secs(60)),
+                // A limit on open sessions, which end with their time.
+                429 => self.house.clock.advance(Duration::from_mins(16)),
                 500.. => panic!("{method} {path}: {status} {answer}"),
                 _ => return (status, answer, again > 0),
             }
