@@ -145,26 +145,37 @@ impl Engine {
     }
 }
 
-/// Connects: the engine, a pool for writers, a pool for readers.
-pub(super) async fn connect(source: &Source) -> Result<(Engine, AnyPool, AnyPool), StoreError> {
+/// The connections of a node.
+pub(super) struct Pools {
+    pub(super) engine: Engine,
+    pub(super) writers: AnyPool,
+    pub(super) readers: AnyPool,
+    /// For what must not wait behind other readers.
+    pub(super) urgent: AnyPool,
+}
+
+/// Connects.
+pub(super) async fn connect(source: &Source) -> Result<Pools, StoreError> {
     sqlx::any::install_default_drivers();
     let engine = Engine::of(&source.url)
         .ok_or_else(|| configuration("the database's address begins with sqlite: or postgres:"))?;
     let address = address(source, engine)?;
-    let (writers, readers) = match engine {
-        Engine::Sqlite => (sqlite(1), sqlite(4)),
-        // Readers keep connections of their own: who asks for restrictions never waits behind writers.
-        Engine::Postgres => {
-            let readers = (source.connections / 3).max(2);
-            (postgres(source.connections.saturating_sub(readers).max(2)), postgres(readers))
+    let open =
+        async |options: AnyPoolOptions| options.connect_with(address.clone()).await.map_err(StoreError::Unavailable);
+    match engine {
+        Engine::Sqlite => {
+            let (writers, readers) = (open(sqlite(1)).await?, open(sqlite(4)).await?);
+            Ok(Pools { engine, writers, urgent: readers.clone(), readers })
         }
-    };
-    let writers = writers.connect_with(address.clone()).await.map_err(StoreError::Unavailable)?;
-    let readers = readers.connect_with(address).await.map_err(StoreError::Unavailable)?;
-    if engine == Engine::Postgres {
-        is_durable(&mut *writers.acquire().await.map_err(StoreError::Unavailable)?).await?;
+        Engine::Postgres => {
+            // One asks for restrictions, about a third reads, the others write.
+            let readers = (source.connections / 3).max(1);
+            let writers = source.connections.saturating_sub(readers + 1).max(1);
+            let (writers, readers) = (open(postgres(writers)).await?, open(postgres(readers)).await?);
+            is_durable(&mut *writers.acquire().await.map_err(StoreError::Unavailable)?).await?;
+            Ok(Pools { engine, writers, readers, urgent: open(postgres(1)).await? })
+        }
     }
-    Ok((engine, writers, readers))
 }
 
 fn configuration(text: &'static str) -> StoreError {

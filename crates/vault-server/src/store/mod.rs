@@ -152,6 +152,7 @@ pub struct Store {
     /// SQLite has one writer: a pool of one queues them here instead of in busy retries.
     writers: AnyPool,
     readers: AnyPool,
+    urgent: AnyPool,
     metrics: Arc<Metrics>,
     /// Whether a scrub is on its way.
     scrubbing: Arc<AtomicBool>,
@@ -163,12 +164,13 @@ pub struct Store {
 impl Store {
     /// Connects, makes the schema in an empty database, and refuses one of another version.
     pub async fn open(source: &Source, metrics: Arc<Metrics>) -> Result<Self, StoreError> {
-        let (engine, writers, readers) = engine::connect(source).await?;
+        let engine::Pools { engine, writers, readers, urgent } = engine::connect(source).await?;
         let store = Self {
             engine,
             pooler: source.pooler,
             writers,
             readers,
+            urgent,
             metrics,
             scrubbing: Arc::default(),
             #[cfg(test)]
@@ -204,10 +206,20 @@ impl Store {
 
     /// A connection for reading: sees what is committed, one statement at a time.
     pub async fn read(&self) -> Result<Reader, StoreError> {
+        self.read_from(&self.readers).await
+    }
+
+    /// The same for what must not wait behind other readers: what was taken away is asked for four times a second, and a
+    /// node that does not learn of it serves nothing.
+    pub async fn read_at_once(&self) -> Result<Reader, StoreError> {
+        self.read_from(&self.urgent).await
+    }
+
+    async fn read_from(&self, pool: &AnyPool) -> Result<Reader, StoreError> {
         let settings = self.engine.settings(self.pooler);
         let conn = match self.engine.read_statement(self.pooler) {
-            Some(statement) => Conn::within(&self.readers, settings, statement).await,
-            None => Conn::free(&self.readers, settings).await,
+            Some(statement) => Conn::within(pool, settings, statement).await,
+            None => Conn::free(pool, settings).await,
         };
         Ok(Reader(conn.map_err(unreachable)?))
     }
@@ -258,6 +270,7 @@ impl Store {
     /// Closes every connection, letting running statements end.
     pub async fn close(&self) {
         self.readers.close().await;
+        self.urgent.close().await;
         if let Some(statement) = self.engine.scrub_statement()
             && let Ok(mut conn) = self.writers.acquire().await
         {
@@ -340,6 +353,7 @@ impl Store {
     /// One statement behind the vault's back, for tests of what rows alone can do.
     pub async fn by_hand(&self, sql: &'static str) {
         let mut tx = self.begin("by_hand").await.unwrap();
+        let sql = sqlx::AssertSqlSafe(testing::spelled(self.engine, sql));
         sqlx::query(sql).execute(tx.conn()).await.unwrap();
         tx.commit().await.unwrap();
     }

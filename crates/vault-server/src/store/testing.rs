@@ -10,7 +10,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use super::{Source, Store};
+use super::{Engine, Source, Store};
 use crate::metrics::Metrics;
 
 /// The variable that says which engine, and the one that names a pooler before it.
@@ -33,15 +33,23 @@ pub async fn source(file: &Path) -> Source {
 /// The address as a line of configuration; none for the embedded database.
 pub async fn configuration(file: &Path) -> String {
     match variable(VARIABLE) {
-        Some(_) => format!("[database]\nurl = {:?}\nconnections = 6\n", source(file).await.url),
+        Some(_) => format!("[database]\nurl = {:?}\nconnections = 10\n", source(file).await.url),
         None => String::new(),
     }
 }
 
 /// A store in `dir`.
 pub async fn store(dir: &Path) -> Store {
-    let source = Source { connections: 6, ..source(&dir.join("vault.db")).await };
+    let source = Source { connections: 10, ..source(&dir.join("vault.db")).await };
     Store::open(&source, Arc::new(Metrics::new())).await.unwrap()
+}
+
+/// SQL with bytes as literals, `x'00'`, as the engine spells them.
+pub fn spelled(engine: Engine, sql: &str) -> String {
+    match engine {
+        Engine::Sqlite => sql.to_owned(),
+        Engine::Postgres => sql.replace(" x'", " '\\x").replace("(x'", "('\\x"),
+    }
 }
 
 async fn database(cluster: &str, file: &Path) -> String {

@@ -28,7 +28,7 @@ impl Restrictions {
     /// Reads what is new, and notes when it began: what was imposed before that moment is in the view now.
     pub async fn poll(&self) -> Result<(), RestrictError> {
         let began = self.view.elapsed();
-        let mut reader = self.store.read().await?;
+        let mut reader = self.store.read_at_once().await?;
         let counter = rows::counter(&mut reader).await?;
         let mut seen = self.view.seen();
         if counter < seen {
