@@ -166,6 +166,12 @@ pub async fn any_waiting(conn: &mut Conn) -> Result<bool, StoreError> {
     Ok(sqlx::query("SELECT 1 FROM log_outbox LIMIT 1").fetch_optional(conn).await?.is_some())
 }
 
+/// Whether an entry under `reference` is in the outbox. A row says so, so it is a hint: good for whether to come back.
+pub async fn is_waiting(conn: &mut Conn, reference: &str) -> Result<bool, StoreError> {
+    let row = sqlx::query("SELECT 1 FROM log_outbox WHERE reference = $1 LIMIT 1");
+    Ok(row.bind(reference).fetch_optional(conn).await?.is_some())
+}
+
 /// The oldest entries of the outbox. A row that cannot be read as one is shown as an empty one, which is no entry: the
 /// others do not wait for it. [`StoreError::Corrupt`]: there is a row of which not even the columns can be read; see
 /// [`remove_unreadable`].

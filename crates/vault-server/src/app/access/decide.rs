@@ -119,7 +119,8 @@ async fn ready(
     let authorised = decision::decide_request(caller.held(), &row.request, now)
         .map_err(|denial| told(denial, caller, row.request.requester, row.request.collection))?;
     // The row shows what the approver reads; the log shows what was asked.
-    let asked = vault.ledger()?.find::<AccessRequested>(&reference::request(id)).await?.ok_or(Code::NotInLog)?;
+    let asked =
+        vault.ledger()?.find_settled::<AccessRequested>(&reference::request(id)).await?.ok_or(Code::NotInLog)?;
     row.request.is_as_logged(&asked)?;
     let collection = collections::get(vault, row.request.collection).await?;
     Ok(Ready { row, collection, authorised, comment })

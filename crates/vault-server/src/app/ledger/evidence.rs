@@ -141,6 +141,28 @@ impl Ledger {
         Ok(found)
     }
 
+    /// Like [`Ledger::find`], but an entry that is committed and not published, or waits to be appended, is
+    /// [`LedgerError::Timeout`]: it is no evidence yet, and whoever asks may come back. The act it tells of was done by another
+    /// request, perhaps on a node that has gone since.
+    pub async fn find_settled<E: EntryKind>(&self, reference: &str) -> Result<Option<Recorded<E>>, LedgerError> {
+        if let Some(recorded) = self.find::<E>(reference).await? {
+            return Ok(Some(recorded));
+        }
+        let on_its_way = {
+            let mut reader = self.0.store.read().await?;
+            log::is_waiting(reader.conn(), reference).await?
+        };
+        if on_its_way {
+            return Err(LedgerError::Timeout);
+        }
+        // Between the two looks it may have left the outbox.
+        match self.find_in::<E>(&*self.running()?, reference).await? {
+            Found::Proven(recorded) | Found::Older(recorded) => Ok(Some(recorded)),
+            Found::Unpublished => Err(LedgerError::Timeout),
+            Found::Nothing => Ok(None),
+        }
+    }
+
     /// Like [`Ledger::find`], but an entry that another request or node has committed to the outbox is waited for, as
     /// long as an append would wait. Polled: it may be another node that sequences it.
     pub async fn find_soon<E: EntryKind>(&self, reference: &str) -> Result<Recorded<E>, LedgerError> {

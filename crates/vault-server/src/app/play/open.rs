@@ -77,7 +77,7 @@ async fn prepare(vault: &Vault, caller: &Caller, request: RequestId, asked: &New
     let grant = pointer.grant.filter(|_| !pointer.revoked).ok_or(Denial::GrantNotInForce)?;
 
     let approval = approved(vault, grant, request).await?;
-    let role = vault.ledger()?.find::<RoleGranted>(&reference::role(binding)).await?.ok_or(Denial::NotInLog)?;
+    let role = vault.ledger()?.find_settled::<RoleGranted>(&reference::role(binding)).await?.ok_or(Denial::NotInLog)?;
     let collection = collections::get(vault, pointer.collection).await?;
     let record = wanted(vault, &approval, asked).await?;
     let subject = Subject::new().person(caller.person()).token(caller.token()).binding(binding).grant(grant);
@@ -111,7 +111,7 @@ fn told<T>(
 /// The approval of `grant`, as the log has it, for this request and not taken back.
 async fn approved(vault: &Vault, grant: GrantId, request: RequestId) -> Result<Recorded<AccessApproved>, Failure> {
     let ledger = vault.ledger()?;
-    let approval = ledger.find::<AccessApproved>(&reference::approval(grant)).await?.ok_or(Denial::NotInLog)?;
+    let approval = ledger.find_settled::<AccessApproved>(&reference::approval(grant)).await?.ok_or(Denial::NotInLog)?;
     let logged = Grant::from_evidence(&approval)?;
     if logged.terms().grant != grant || logged.terms().request != request {
         return Err(Denial::NotInLog.into());

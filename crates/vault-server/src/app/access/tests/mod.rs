@@ -301,7 +301,8 @@ async fn p1_reasons_case_numbers_and_comments_are_nowhere_in_the_clear() {
                 open.push(path);
                 continue;
             }
-            let bytes = std::fs::read(&path).unwrap();
+            // The vault runs: a bundle of the log that is no longer needed may be gone since the folder was read.
+            let Ok(bytes) = std::fs::read(&path) else { continue };
             control |= bytes.windows(19).any(|window| window == b"service-improvement");
             for needle in needles {
                 let found = bytes.windows(needle.len()).any(|window| window == needle.as_bytes());

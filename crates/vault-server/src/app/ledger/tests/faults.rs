@@ -184,6 +184,10 @@ async fn p4_while_nothing_can_be_published_appends_fail_in_time_and_release_noth
     tx.commit().await.unwrap();
     world.ledger.settle_later(ticket);
     assert_eq!(world.ledger.checkpoint().unwrap().note(), before);
+    // Whoever needs what is on its way may come back; what nobody did is absent.
+    let soon = world.ledger.find_settled::<PlaybackOpened>("restriction").await;
+    assert!(matches!(soon, Err(LedgerError::Timeout)), "{soon:?}");
+    assert!(world.ledger.find_settled::<PlaybackOpened>("never").await.unwrap().is_none());
 
     // The process ends in the middle of it.
     world.restart().await;
@@ -191,7 +195,7 @@ async fn p4_while_nothing_can_be_published_appends_fail_in_time_and_release_noth
     world.objects.set_down(false);
     world.open().await.unwrap();
     world.ledger.append(world.entry(10), None).await.unwrap();
-    assert!(world.ledger.find::<PlaybackOpened>("restriction").await.unwrap().is_some());
+    assert!(world.ledger.find_settled::<PlaybackOpened>("restriction").await.unwrap().is_some());
     world.sound(&[before]).await;
 }
 
