@@ -10,7 +10,7 @@
 //! | [`readings`] | the files below `docs/benchmarks` |
 //! | [`stage`], [`recording`] | a vault of its own, its people, recordings of any length |
 //! | [`client`], [`peers`] | one timed connection; nginx and a tus server of another make |
-//! | [`file`], [`transfer`], [`ranges`], [`memory`], [`scale`], [`audit`] | the figures measured from outside |
+//! | [`mod@file`], [`transfer`], [`ranges`], [`memory`], [`scale`], [`audit`] | the figures measured from outside |
 
 mod audit;
 mod client;
