@@ -16,9 +16,10 @@ use crate::app::ledger::Ledger;
 use crate::app::restrict::{Restrictions, Subject, Watch};
 use crate::metrics::Metrics;
 
-/// Most ciphertext read at once: eight segments of a voice, two of a video (less their overhead of 32 bytes each). A
-/// Range of a player costs one read of the object store, and no more than this is buffered ahead, all of it encrypted.
-const READ_AHEAD: u64 = 512 * 1024 + 8 * 32;
+/// Most ciphertext read at once: four segments of a voice, one of a video. A Range of a player costs one read of the object
+/// store, and no more than this is buffered ahead, all of it encrypted. What was read at once stays until its last byte
+/// has left, so twice this is what a playback can hold.
+const READ_AHEAD: u64 = 256 * 1024 + 4 * 32;
 
 /// The token that a request came with. What it fetches ends with it, in the middle of an answer too.
 #[derive(Clone)]
