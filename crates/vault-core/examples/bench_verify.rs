@@ -74,8 +74,9 @@ fn make(path: &Path, count: u64) -> Result<(), Failed> {
 fn entries(path: &Path) -> Result<(Vec<u8>, Vec<usize>), Failed> {
     let (mut all, mut lengths) = (Vec::new(), Vec::new());
     for (index, line) in (0..).zip(BufReader::new(File::open(path)?).lines().skip(1)) {
-        let (entry, _) = bundle::parse_line(index, &line?)?;
-        all.extend_from_slice(&entry);
+        let line = line?;
+        let (entry, _) = bundle::parse_line(index, &line)?;
+        all.extend_from_slice(entry);
         lengths.push(entry.len());
     }
     Ok((all, lengths))

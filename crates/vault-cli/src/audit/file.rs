@@ -13,11 +13,19 @@ use vault_core::audit::verify::{Read, Shown, Source, Unread};
 
 use crate::error::Failure;
 
+/// Read from the file at once.
+const READ: usize = 256 << 10;
+
+/// Beyond this, room for a bundle is made as it comes: one of four openings an entry takes a quarter of it.
+const USUAL: usize = 1 << 20;
+
 /// Reads an export.
 pub struct Export {
     path: PathBuf,
     lines: BufReader<File>,
     header: Option<Header>,
+    /// How long the bundle read last was: the next is about as long.
+    expected: usize,
     /// What the lines of the bundle read last show.
     shown: Vec<Shown>,
 }
@@ -26,7 +34,7 @@ impl Export {
     /// Opens an export and reads its header.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let file = File::open(path).map_err(Failure::file(path))?;
-        let mut export = Self { path: path.to_owned(), lines: BufReader::new(file), header: None, shown: Vec::new() };
+        let mut export = Self { path: path.to_owned(), lines: BufReader::with_capacity(READ, file), header: None, expected: 0, shown: Vec::new() };
         export.header = match export.line()? {
             Some(Some(line)) => Header::parse(&line).ok(),
             _ => None,
@@ -72,7 +80,7 @@ impl Lines {
             start = *end;
             match line.map(|line| parse_line(index, line)) {
                 Some(Ok((entry, openings))) => {
-                    sound &= tile::push_entry(&mut bundle, &entry).is_ok();
+                    sound &= tile::push_entry(&mut bundle, entry).is_ok();
                     shown.extend(openings);
                 }
                 // One line in the wrong form must not hide what is wrong with the others.
@@ -94,7 +102,8 @@ impl Source for Export {
 
     fn bundle(&mut self, bundle: Tile) -> Result<Unread, Failure> {
         let first = bundle.index * u64::from(WIDTH);
-        let mut lines = Lines { first, bytes: Vec::new(), ends: Vec::with_capacity(bundle.width.into()), cut: false };
+        let (bytes, ends) = (Vec::with_capacity(self.expected), Vec::with_capacity(bundle.width.into()));
+        let mut lines = Lines { first, bytes, ends, cut: false };
         for _ in 0..bundle.width {
             let Some(whole) = self.append_line(&mut lines.bytes)? else {
                 lines.cut = true;
@@ -102,6 +111,7 @@ impl Source for Export {
             };
             lines.ends.push((lines.bytes.len(), whole));
         }
+        self.expected = lines.bytes.len().min(USUAL);
         Ok(Box::new(move || lines.understand()))
     }
 

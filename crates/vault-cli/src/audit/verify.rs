@@ -76,23 +76,23 @@ fn verified<S: Source<Error = Failure>>(
     report
 }
 
-/// Looks into bundles on `threads` threads.
-fn side_by_side(jobs: Vec<Job>, threads: usize) -> Vec<Checked> {
+/// Begins to look into bundles on `threads` threads; what is returned waits for them.
+fn side_by_side(jobs: Vec<Job>, threads: usize) -> impl FnOnce() -> Vec<Checked> {
     let share = jobs.len().div_ceil(threads).max(1);
     let mut jobs = jobs.into_iter();
-    std::thread::scope(|scope| {
-        let mut crew = Vec::with_capacity(threads);
-        loop {
-            let mine: Vec<Job> = jobs.by_ref().take(share).collect();
-            if mine.is_empty() {
-                break;
-            }
-            crew.push(scope.spawn(move || mine.into_iter().map(Job::run).collect::<Vec<_>>()));
+    let mut crew = Vec::with_capacity(threads);
+    loop {
+        let mine: Vec<Job> = jobs.by_ref().take(share).collect();
+        if mine.is_empty() {
+            break;
         }
-        // A panic there goes on here: what was not looked into must not pass.
+        crew.push(std::thread::spawn(move || mine.into_iter().map(Job::run).collect::<Vec<_>>()));
+    }
+    // A panic there goes on here: what was not looked into must not pass.
+    move || {
         let done = crew.into_iter().map(|one| one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         done.flatten().collect()
-    })
+    }
 }
 
 fn read_note(path: &Path) -> Result<String, Failure> {

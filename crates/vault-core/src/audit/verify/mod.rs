@@ -109,18 +109,19 @@ pub fn verify<S: Source>(
     known: &[String],
     progress: impl FnMut(u64, u64),
 ) -> Result<Report, S::Error> {
-    verify_with(source, key, known, progress, 1, |jobs| jobs.into_iter().map(Job::run).collect())
+    verify_with(source, key, known, progress, 1, |jobs| || jobs.into_iter().map(Job::run).collect())
 }
 
-/// As [`verify`], with `at_once` bundles in memory that `crew` looks into: it runs each job, in any way, and answers in
-/// their order.
-pub fn verify_with<S: Source>(
+/// As [`verify`], with up to three times `at_once` bundles in memory. `crew` begins to look into `at_once` of them, each
+/// job in any way, and what it answers waits for them, in their order; meanwhile the next are read and those before them
+/// are put into the tree.
+pub fn verify_with<S: Source, W: FnOnce() -> Vec<Checked>>(
     source: &mut S,
     key: &VerifierKey,
     known: &[String],
     mut progress: impl FnMut(u64, u64),
     at_once: usize,
-    mut crew: impl FnMut(Vec<Job>) -> Vec<Checked>,
+    mut crew: impl FnMut(Vec<Job>) -> W,
 ) -> Result<Report, S::Error> {
     let mut report = Report::default();
     let checkpoint = match key.verify_checkpoint(&source.checkpoint()?) {
@@ -134,15 +135,20 @@ pub fn verify_with<S: Source>(
     let known = believed(key, known, size, &mut report);
     let mut walk = Walk::new(report);
     let mut bundles = (0..size.div_ceil(u64::from(WIDTH))).map_while(|n| Tile::of_size(Kind::Entries, n, size));
+    let mut under_way: Option<W> = None;
     loop {
         let mut jobs = Vec::new();
         for bundle in bundles.by_ref().take(at_once.max(1)) {
             jobs.push(Job::new(bundle, source.bundle(bundle)?));
         }
-        if jobs.is_empty() {
-            break;
-        }
-        for checked in crew(jobs) {
+        let begun = (!jobs.is_empty()).then(|| crew(jobs));
+        let Some(done) = core::mem::replace(&mut under_way, begun) else {
+            if under_way.is_none() {
+                break;
+            }
+            continue;
+        };
+        for checked in done() {
             let bundle = checked.bundle;
             walk.bundle(source, checked, size, &known)?;
             progress((bundle.index * u64::from(WIDTH) + u64::from(bundle.width)).min(size), size);
