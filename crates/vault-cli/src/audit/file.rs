@@ -34,7 +34,13 @@ impl Export {
     /// Opens an export and reads its header.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let file = File::open(path).map_err(Failure::file(path))?;
-        let mut export = Self { path: path.to_owned(), lines: BufReader::with_capacity(READ, file), header: None, expected: 0, shown: Vec::new() };
+        let mut export = Self {
+            path: path.to_owned(),
+            lines: BufReader::with_capacity(READ, file),
+            header: None,
+            expected: 0,
+            shown: Vec::new(),
+        };
         export.header = match export.line()? {
             Some(Some(line)) => Header::parse(&line).ok(),
             _ => None,

@@ -123,9 +123,7 @@ pub fn parse_line(index: u64, line: &str) -> Result<(&[u8], Vec<Shown>), Invalid
 fn claim(index: u64, shown: Slot<'_>) -> Option<Shown> {
     let slot = SlotName::parse(&shown.slot)?;
     let claim = match (shown.status, shown.salt, shown.value) {
-        (Status::Opened, Some(salt), Some(value)) => {
-            Claim::Opened(Opening::from_parts(slot, salt_of(&salt)?, value))
-        }
+        (Status::Opened, Some(salt), Some(value)) => Claim::Opened(Opening::from_parts(slot, salt_of(&salt)?, value)),
         (Status::Withheld, None, None) => Claim::Withheld,
         (Status::Erased, None, None) => Claim::Erased,
         (Status::Missing, None, None) => Claim::Missing,
