@@ -1,0 +1,95 @@
+//! KEK versions, and the record keys under them.
+
+use std::sync::Arc;
+
+use vault_core::ids::{CollectionId, RecordId};
+use vault_core::keys::hierarchy::{Kek, RecordKey};
+use vault_core::keys::wrap::{self, KekRef, UnwrapError};
+
+use super::{KeyError, KeyService, does_not_open};
+use crate::store::{Tx, keys};
+
+impl KeyService {
+    /// A KEK version that may unwrap.
+    pub async fn kek(&self, me: KekRef) -> Result<Arc<Kek>, KeyError> {
+        self.check_open()?;
+        if let Some(kek) = self.keks.get(me) {
+            return Ok(kek);
+        }
+        let row = {
+            let mut conn = self.store.read().await?;
+            keys::kek(conn.conn(), me).await?.ok_or(KeyError::Missing(me))?
+        };
+        if !row.state.may_unwrap() {
+            return Err(KeyError::State { kek: me, state: row.state });
+        }
+        Ok(self.keks.keep(me, self.custody.unwrap_kek(me, &row.wrap)?))
+    }
+
+    /// Lets go of a KEK version whose state has changed.
+    pub fn forget(&self, me: KekRef) {
+        self.keks.forget(me);
+    }
+
+    /// Wraps a record key under the collection's active KEK and counts the use, in the caller's transaction: should the
+    /// version be retired meanwhile, no row answers and nothing is wrapped.
+    pub async fn wrap_record_key(
+        &self,
+        tx: &mut Tx,
+        collection: CollectionId,
+        record: RecordId,
+        key: &RecordKey,
+    ) -> Result<(u32, Vec<u8>), KeyError> {
+        let (me, kek) = self.count(tx, collection, 1).await?;
+        Ok((me.version, kek.wrap_record_key(me, record, key)))
+    }
+
+    /// Counts `uses` of the active version in the caller's transaction and answers it.
+    pub async fn count(
+        &self,
+        tx: &mut Tx,
+        collection: CollectionId,
+        uses: u64,
+    ) -> Result<(KekRef, Arc<Kek>), KeyError> {
+        self.check_open()?;
+        let ceiling = self.policy.hard_ceiling;
+        let Some((version, bytes)) = keys::count_uses(tx.conn(), collection, uses, ceiling).await? else {
+            let active = keys::active(tx.conn(), collection).await?;
+            return Err(active.map_or(KeyError::NoActiveKey(collection), |_| KeyError::Ceiling(collection)));
+        };
+        let me = KekRef { collection, version };
+        let kek = match self.keks.get(me) {
+            Some(kek) => kek,
+            None => self.keks.keep(me, self.custody.unwrap_kek(me, &bytes)?),
+        };
+        Ok((me, kek))
+    }
+
+    /// Opens a record key's wrap. The row says which version made it, and the wrap says so too: a row edited by hand
+    /// is an error here, before anything is decrypted.
+    pub async fn unwrap_record_key(
+        &self,
+        collection: CollectionId,
+        record: RecordId,
+        kek_version: u32,
+        bytes: &[u8],
+    ) -> Result<RecordKey, KeyError> {
+        let me = KekRef { collection, version: kek_version };
+        let not_open = does_not_open("a record key");
+        if wrap::names(bytes).map_err(&not_open)? != me {
+            return Err(not_open(UnwrapError::NamesAnotherKey));
+        }
+        self.kek(me).await?.unwrap_record_key(me, record, bytes).map_err(not_open)
+    }
+
+    /// Moves record wraps from one version to another, which must be open; each answers for itself.
+    pub async fn rewrap_records(
+        &self,
+        from: KekRef,
+        to: KekRef,
+        wraps: &[(RecordId, Vec<u8>)],
+    ) -> Result<Vec<Result<Vec<u8>, UnwrapError>>, KeyError> {
+        let (old, new) = (self.kek(from).await?, self.kek(to).await?);
+        Ok(wraps.iter().map(|(record, bytes)| old.rewrap_record_key(from, (&new, to), *record, bytes)).collect())
+    }
+}

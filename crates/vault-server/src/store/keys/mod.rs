@@ -1,0 +1,23 @@
+//! Rows of keys. Wraps go in and out as bytes; what is in them is custody's.
+//!
+//! | file | rows of |
+//! | --- | --- |
+//! | `kek` | KEK versions: states, uses, the guard against retirement |
+//! | `children` | what a KEK version wraps: record keys, staff audit keys, subject keys |
+//! | `rotations` | rotations under way and the last ones |
+//! | `root` | root epochs, and the log keys they wrap |
+//! | `vault` | what the vault knows of itself |
+
+mod children;
+mod kek;
+mod root;
+mod rotations;
+mod vault;
+
+pub use children::{child, move_record, put_child, record_wraps, records_held};
+pub use kek::{KekRow, active, count_uses, insert_kek, kek, keks, keks_under, move_kek, step_kek};
+pub use root::{
+    LogKeyRow, held_by_epochs, insert_log_key, log_key, log_keys_under, move_log_key, put_epoch, uploads_under,
+};
+pub use rotations::{RotationRow, advance_rotation, finish_rotation, put_rotation, rotation, rotations_running};
+pub use vault::{insert_meta, meta};
