@@ -16,7 +16,10 @@
 //! | [`canary`] | a search for secrets in every encoding that they could hide in |
 //! | [`database`] | the metadata database opened behind the server's back |
 //! | [`cluster`] | a PostgreSQL cluster to be stopped, killed, replicated, promoted |
-//! | [`wire`] | a TCP wire to that cluster, cut around a COMMIT |
+//! | [`wire`] | a TCP wire to that cluster, cut around a COMMIT, or silent |
+//! | [`strait`] | a way to an S3 server on which the log cannot be written |
+//! | [`stream`] | a playback under way, taken slowly |
+//! | [`h2`] | a connection that speaks HTTP/2 and is cut |
 //! | [`mod@line`] | a TCP line to a vault that breaks |
 //! | [`fixtures`] | recordings, and a seeded source of chance |
 //!
@@ -31,11 +34,14 @@ pub mod cli;
 pub mod cluster;
 pub mod database;
 pub mod fixtures;
+pub mod h2;
 pub mod http;
 pub mod line;
 pub mod power;
 pub mod programs;
 pub mod published;
+pub mod strait;
+pub mod stream;
 pub mod tus;
 pub mod vault;
 pub mod wire;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use vault_api::dev::DevFile;
 
@@ -102,8 +103,14 @@ impl Vault {
     /// A second node on the same database, object store and keys, with a room of its own. To be dropped first.
     #[must_use]
     pub fn beside(&self) -> Self {
+        self.beside_where(self.variables.clone())
+    }
+
+    /// The same, reaching what they share by other ways.
+    #[must_use]
+    pub fn beside_where(&self, variables: Vec<(String, String)>) -> Self {
         let mut node = Self::unstarted(room(), &[]);
-        (node.place, node.arguments, node.variables) = (self.place, self.arguments.clone(), self.variables.clone());
+        (node.place, node.arguments, node.variables) = (self.place, self.arguments.clone(), variables);
         node.home = Some(self.home.clone().unwrap_or_else(|| self.folder.path().to_owned()));
         node.launch();
         node
@@ -200,11 +207,25 @@ impl Vault {
         core::mem::replace(&mut self.folder, room())
     }
 
+    /// SIGSTOP: the process stands still as a virtual machine does that is moved, and knows nothing of it.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT: it goes on where it stood.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(self.child.as_ref().expect("the server runs")), signal)
+            .expect("the signal is sent");
+    }
+
     /// SIGTERM, and how the server ended.
     pub fn stop(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
         let mut child = self.child.take().expect("the server runs");
-        let id = rustix::process::Pid::from_child(&child);
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("the signal is sent");
         let start = Instant::now();
         loop {
             if let Some(status) = child.try_wait().expect("the child is ours") {
@@ -322,7 +343,10 @@ impl Drop for Vault {
             let _ = child.kill();
             let _ = child.wait();
         }
-        if let Some(url) = self.variable(DATABASE_URL) {
+        // A second node leaves it to the first.
+        if self.home.is_none()
+            && let Some(url) = self.variable(DATABASE_URL)
+        {
             database::remove_of_the_run(url);
         }
         if std::thread::panicking() {
@@ -334,9 +358,10 @@ impl Drop for Vault {
     }
 }
 
-/// Where a run of the suites puts every vault's rows ([`database::of_the_run`]) and objects: `VAULT_TESTS_S3` holds a line for each variable of a bucket, in
-/// which each vault gets a prefix of its own.
-fn elsewhere() -> Vec<(String, String)> {
+/// Where a run of the suites puts every vault's rows ([`database::of_the_run`]) and objects: `VAULT_TESTS_S3` holds a
+/// line for each variable of a bucket, in which each vault gets a prefix of its own.
+#[must_use]
+pub fn elsewhere() -> Vec<(String, String)> {
     let text = std::env::var_os("VAULT_TESTS_S3").unwrap_or_default().into_string().expect("text");
     let mut variables: Vec<(String, String)> =
         text.lines().filter_map(|line| line.split_once('=')).map(|(n, v)| (n.to_owned(), v.to_owned())).collect();

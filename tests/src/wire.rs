@@ -1,10 +1,11 @@
 //! A TCP wire to a PostgreSQL server that can be cut at the worst moments: around a COMMIT, or while it is laid to
-//! another server.
+//! another server; or that falls silent, as a network does that drops packets.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// COMMIT as a message of the simple query protocol: its letter, its length, its text.
 const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
@@ -22,6 +23,8 @@ struct Shared {
     every: AtomicUsize,
     commits: AtomicUsize,
     cuts: AtomicUsize,
+    /// What comes in at either end stays where it is.
+    silent: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
 }
 
@@ -47,16 +50,16 @@ impl Wire {
         let accepting = Arc::clone(&shared);
         std::thread::spawn(move || {
             for near in listener.incoming().filter_map(Result::ok) {
+                let target = accepting.target.load(Ordering::SeqCst);
                 // A server that is gone refuses; so does the wire.
-                let Ok(far) = TcpStream::connect(("127.0.0.1", accepting.target.load(Ordering::SeqCst))) else {
-                    continue;
-                };
+                let Ok(far) = TcpStream::connect(("127.0.0.1", target)) else { continue };
                 let (one, two) = (near.try_clone().expect("a clone"), far.try_clone().expect("a clone"));
-                accepting.opened(&near, &far);
+                accepting.opened(target, &near, &far);
                 let deaf = Arc::new(AtomicBool::new(false));
-                let (forth, hears) = (Arc::clone(&accepting), Arc::clone(&deaf));
-                std::thread::spawn(move || forth.to_server(near, far, &hears));
-                std::thread::spawn(move || from_server(two, one, &deaf));
+                let (client, hears) = (Arc::clone(&accepting), Arc::clone(&deaf));
+                std::thread::spawn(move || client.forth(near, far, &hears));
+                let server = Arc::clone(&accepting);
+                std::thread::spawn(move || server.back(two, one, &deaf));
             }
         });
         Self { port, shared }
@@ -79,10 +82,21 @@ impl Wire {
         self.shared.cuts.load(Ordering::SeqCst)
     }
 
+    /// Cuts every connection, and refuses new ones until it is laid again.
+    pub fn sever(&self) {
+        // No server can be reached at port 0.
+        self.lay_to(0);
+    }
+
+    /// Whether nothing passes any more, either way: connections stay open and are made, and nobody answers.
+    pub fn silence(&self, silent: bool) {
+        self.shared.silent.store(silent, Ordering::SeqCst);
+    }
+
     /// Lays it to another server, and cuts every connection to the old one.
     pub fn lay_to(&self, target: u16) {
-        self.shared.target.store(target, Ordering::SeqCst);
         let mut open = self.shared.open.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.target.store(target, Ordering::SeqCst);
         for stream in open.drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }
@@ -90,9 +104,16 @@ impl Wire {
 }
 
 impl Shared {
-    fn opened(&self, near: &TcpStream, far: &TcpStream) {
-        let ends = [near.try_clone().expect("a clone"), far.try_clone().expect("a clone")];
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).extend(ends);
+    /// Keeps a connection to `target`, unless the wire was laid elsewhere meanwhile: then it is cut with the others.
+    fn opened(&self, target: u16, near: &TcpStream, far: &TcpStream) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        for end in [near, far] {
+            if self.target.load(Ordering::SeqCst) == target {
+                open.push(end.try_clone().expect("a clone"));
+            } else {
+                let _ = end.shutdown(Shutdown::Both);
+            }
+        }
     }
 
     fn cut_now(&self) -> Option<Cut> {
@@ -108,10 +129,11 @@ impl Shared {
         })
     }
 
-    fn to_server(&self, mut near: TcpStream, mut far: TcpStream, deaf: &AtomicBool) {
+    fn forth(&self, mut near: TcpStream, mut far: TcpStream, deaf: &AtomicBool) {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(read @ 1..) = near.read(&mut buffer) {
             let bytes = &buffer[..read];
+            self.wait_while_silent();
             // sqlx writes a COMMIT in one piece, after it has read every answer before.
             let cut = if bytes.windows(COMMIT.len()).any(|window| window == COMMIT) { self.cut_now() } else { None };
             match cut {
@@ -136,15 +158,22 @@ impl Shared {
         let _ = near.shutdown(Shutdown::Both);
         let _ = far.shutdown(Shutdown::Both);
     }
-}
 
-fn from_server(mut far: TcpStream, mut near: TcpStream, deaf: &AtomicBool) {
-    let mut buffer = vec![0; 64 << 10];
-    while let Ok(read @ 1..) = far.read(&mut buffer) {
-        if deaf.load(Ordering::SeqCst) || near.write_all(&buffer[..read]).is_err() {
-            break;
+    fn back(&self, mut far: TcpStream, mut near: TcpStream, deaf: &AtomicBool) {
+        let mut buffer = vec![0; 64 << 10];
+        while let Ok(read @ 1..) = far.read(&mut buffer) {
+            self.wait_while_silent();
+            if deaf.load(Ordering::SeqCst) || near.write_all(&buffer[..read]).is_err() {
+                break;
+            }
+        }
+        let _ = near.shutdown(Shutdown::Both);
+        let _ = far.shutdown(Shutdown::Both);
+    }
+
+    fn wait_while_silent(&self) {
+        while self.silent.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
-    let _ = near.shutdown(Shutdown::Both);
-    let _ = far.shutdown(Shutdown::Both);
 }

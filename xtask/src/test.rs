@@ -30,10 +30,12 @@ const STEPS: &[(&str, Step)] = &[
     ("clippy", clippy),
     ("programs", programs),
     ("tests", tests),
+    ("mounts", mounts),
     ("power-loss", power_loss),
     ("s3", on_s3),
     ("postgres", on_postgres),
     ("pooler", behind_a_pooler),
+    ("grown-up", grown_up),
     ("doc-tests", doc_tests),
     ("rustdoc", rustdoc),
     ("tus-client", tus_client),
@@ -96,19 +98,32 @@ fn tests() -> Outcome {
 /// hundred times each.
 const KILLS: &str = "25";
 
+/// Suites that fill a file system of their own, or make it read-only; where none can be mounted, that is said.
+fn mounts() -> Outcome {
+    match tools::mount() {
+        Ok(()) => apart("trouble::mounted::"),
+        Err(reason) => Outcome::Skipped(reason),
+    }
+}
+
 /// Suites that record a server's system calls; where nothing can be recorded, that is said.
 fn power_loss() -> Outcome {
-    if let Err(reason) = tools::strace() {
-        return Outcome::Skipped(reason);
+    match tools::strace() {
+        Ok(()) => apart("power_loss::"),
+        Err(reason) => Outcome::Skipped(reason),
     }
+}
+
+/// Tests that are ignored by themselves, because they need what not every machine gives.
+fn apart(module: &str) -> Outcome {
     let mut cargo = run::in_memory(run::cargo());
     if tools::nextest() {
         cargo.args(["nextest", "run", "--locked", "--workspace", "--profile", "full", "--status-level", "slow"]);
-        cargo.args(["--run-ignored", "only", "--filterset", "test(/^power_loss::/)"]);
+        cargo.args(["--run-ignored", "only", "--filterset", &format!("test(/^{module}/)")]);
         counted(cargo, nextest_counts)
     } else {
         cargo.args(["test", "--quiet", "--locked", "--workspace", "--lib", "--bins", "--tests", "--"]);
-        cargo.args(["--ignored", "power_loss::"]);
+        cargo.args(["--ignored", module]);
         counted(cargo, libtest_counts)
     }
 }
@@ -129,20 +144,24 @@ fn on_s3() -> Outcome {
     counted(cargo, nextest_counts)
 }
 
-const ON_S3: &str = "test(objects::conformance::s3_) | (package(vault-tests) & test(/^(story|crash|restrict|audit_log|memory|refusals::(tus|range|sessions))/))";
+const ON_S3: &str = "test(objects::conformance::s3_) + (package(vault-tests) \
+     & test(/^(story|crash|restrict|nodes|audit_log|memory|refusals::(tus|range|sessions))/) - test(/^nodes::database::/))";
 
 /// What has to hold on PostgreSQL too: the server's own tests, and the suites that do not look into the embedded
 /// database's file; besides those that stop, cut and promote clusters of their own.
 const ON_POSTGRES: &str = "(package(vault-server) - test(/config::|http::range|http::openapi|objects::/)) \
-     + (package(vault-tests) & test(/^(postgres|story|gate|restrict|scopes|crash|matrix|refusals::(tus|consent|tokens))::/))";
+     + (package(vault-tests) & test(/^(postgres|nodes|story|gate|restrict|scopes|crash|matrix|refusals::(tus|consent|tokens))::/))";
 
-/// Behind a pooler: what a connection's state could break.
+/// Behind a pooler: what a connection's state could break. A test that cuts a wire to a cluster of its own has no pooler.
 const BEHIND_A_POOLER: &str = "(package(vault-server) & test(/store::|ledger::|keys::|restrict::|upload::|people::/)) \
-     + (package(vault-tests) & test(/^(story|gate|restrict|crash)::/))";
+     + (package(vault-tests) & test(/^(story|gate|nodes|restrict|crash)::/) - test(/^nodes::database::/))";
+
+/// The grown-up shape: rows on PostgreSQL, objects in a bucket, two nodes before both.
+const GROWN_UP: &str = "package(vault-tests) & test(/^(nodes|story)::/) - test(/^nodes::database::/)";
 
 fn on_postgres() -> Outcome {
     match postgres::cluster() {
-        Ok(cluster) => on_a_server(&cluster, None, ON_POSTGRES),
+        Ok(cluster) => on_a_server(&cluster, None, None, ON_POSTGRES),
         Err(reason) => Outcome::Skipped(reason),
     }
 }
@@ -151,12 +170,24 @@ fn behind_a_pooler() -> Outcome {
     let services = postgres::cluster().and_then(|cluster| Ok((postgres::pooler(&cluster)?, cluster)));
     match services {
         // Dropped in this order: the pooler first.
-        Ok((pooler, cluster)) => on_a_server(&cluster, Some(&pooler), BEHIND_A_POOLER),
+        Ok((pooler, cluster)) => on_a_server(&cluster, Some(&pooler), None, BEHIND_A_POOLER),
         Err(reason) => Outcome::Skipped(reason),
     }
 }
 
-fn on_a_server(cluster: &postgres::Service, pooler: Option<&postgres::Service>, which: &str) -> Outcome {
+fn grown_up() -> Outcome {
+    match postgres::cluster().and_then(|cluster| Ok((s3::Server::start()?, cluster))) {
+        Ok((bucket, cluster)) => on_a_server(&cluster, None, Some(&bucket), GROWN_UP),
+        Err(reason) => Outcome::Skipped(reason),
+    }
+}
+
+fn on_a_server(
+    cluster: &postgres::Service,
+    pooler: Option<&postgres::Service>,
+    bucket: Option<&s3::Server>,
+    which: &str,
+) -> Outcome {
     if !tools::nextest() {
         return Outcome::Skipped("cargo-nextest is not installed; it picks the tests".to_owned());
     }
@@ -178,6 +209,9 @@ fn on_a_server(cluster: &postgres::Service, pooler: Option<&postgres::Service>, 
     cargo.env("VAULT_TEST_POSTGRES", cluster.url());
     if let Some(pooler) = pooler {
         cargo.env("VAULT_TEST_POOLER", pooler.url()).env("VAULT_TESTS_KILLS", KILLS);
+    }
+    if let Some(bucket) = bucket {
+        cargo.env("VAULT_TESTS_S3", bucket.variables());
     }
     counted(cargo, nextest_counts)
 }

@@ -66,6 +66,24 @@ pub fn strace() -> Result<(), String> {
     Err("strace is installed and may not trace here (a container needs the capability SYS_PTRACE)".to_owned())
 }
 
+/// The right to mount a file system, tried on a small one.
+pub fn mount() -> Result<(), String> {
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let mut mount = run::command("mount");
+    mount.args(["-t", "tmpfs", "-o", "size=64k", "vault-tests"]).arg(folder.path());
+    let mounted = run::output(mount);
+    let why = |error: String| {
+        let said = error.lines().last().unwrap_or_default().trim().to_owned();
+        format!(
+            "no file system can be mounted here ({said}): run it as root, in a container with the capability SYS_ADMIN"
+        )
+    };
+    mounted.map_err(why)?;
+    let mut umount = run::command("umount");
+    umount.arg(folder.path());
+    run::output(umount).map(drop)
+}
+
 fn find_chromium() -> Option<PathBuf> {
     ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(on_path)
 }

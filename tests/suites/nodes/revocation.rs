@@ -1,11 +1,9 @@
 //! Promise 6 across nodes: what one takes away the other serves no longer.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use vault_tests::blocked::Blocked;
 use vault_tests::fixtures::{Chance, wav};
+use vault_tests::stream::{self, Stream};
 use vault_tests::vault::Vault;
 use vault_tests::{access, tus};
 
@@ -57,38 +55,20 @@ fn p6_a_revocation_on_one_node_stops_playback_on_the_other_within_a_second() {
 #[test]
 fn p6_a_stream_under_way_on_the_other_node_is_cut() {
     let pair = Pair::start();
-    // More than sockets hold, so that most of it is still on the server when the grant goes.
-    let recording = wav(48 << 20, &mut Chance::new(0x0602));
+    let recording = wav(stream::LENGTH, &mut Chance::new(0x0602));
     let record = tus::upload(&pair.one, "call.wav", "audio/wav", &recording);
-    let request = access::request(&pair.one, "analyst", &record, "Hear what was said", "C-6");
-    let approved = access::approve(&pair.one, "approver", &request);
-    let session = access::open(&pair.one, "analyst", &request);
-
-    let analyst = pair.two.person("analyst");
-    let host = analyst.base().strip_prefix("http://").expect("plain HTTP on loopback").to_owned();
-    let mut stream = TcpStream::connect(&host).expect("the server listens");
-    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
-    let head = format!(
-        "GET {} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {}\r\nconnection: close\r\n\r\n",
-        session.playback_url,
-        analyst.token().expect("a token")
-    );
-    stream.write_all(head.as_bytes()).expect("sent");
-    let mut buffer = vec![0; 64 * 1024];
-    stream.read_exact(&mut buffer).expect("the beginning");
-
-    let revoked = pair.one.person("approver").delete(&format!("/v1/grants/{}", approved.grant_id));
-    assert!([200, 202, 204].contains(&revoked.status), "{revoked}");
-    std::thread::sleep(BITES);
-    // What is in the sockets by now was sent in time; nothing follows it.
-    let mut received = buffer.len();
-    loop {
-        match stream.read(&mut buffer) {
-            Ok(0) | Err(_) => break,
-            Ok(more) => received += more,
-        }
+    for (one, two) in pair.both_ways() {
+        let request = access::request(one, "analyst", &record, "Hear what was said", "C-6");
+        let approved = access::approve(one, "approver", &request);
+        let session = access::open(one, "analyst", &request);
+        let stream = Stream::begin(two, &session);
+        let revoked = one.person("approver").delete(&format!("/v1/grants/{}", approved.grant_id));
+        assert!([200, 202, 204].contains(&revoked.status), "{revoked}");
+        std::thread::sleep(BITES);
+        // What is in the sockets by now was sent in time; nothing follows it.
+        let received = stream.rest();
+        assert!(received < recording.len() / 2, "{received} bytes of {} came", recording.len());
     }
-    assert!(received < recording.len() / 2, "{received} bytes of {} came", recording.len());
     pair.verify();
 }
 
@@ -97,12 +77,12 @@ fn p6_a_revocation_reaches_the_other_node_while_the_log_is_blocked() {
     let pair = Pair::start();
     let recording = wav(20_000, &mut Chance::new(0x0603));
     let record = tus::upload(&pair.two, "call.wav", "audio/wav", &recording);
-    for (one, two) in [(&pair.one, &pair.two), (&pair.two, &pair.one)] {
+    for (round, (one, two)) in pair.both_ways().into_iter().enumerate() {
         let request = access::request(one, "analyst", &record, "Hear what was said", "C-6");
         let approved = access::approve(one, "approver", &request);
         let session = access::open(two, "analyst", &request);
         let _warm = access::play_range(two, &session, 0..=99);
-        let blocked = Blocked::log_of(one);
+        let blocked = pair.block_log();
         let revoked = one.person("approver").delete(&format!("/v1/grants/{}", approved.grant_id));
         assert!([200, 202, 204].contains(&revoked.status), "{revoked}");
         let answered = Instant::now();
@@ -110,12 +90,20 @@ fn p6_a_revocation_reaches_the_other_node_while_the_log_is_blocked() {
         while analyst.send("GET", &session.playback_url, &[("range", "bytes=0-99")], &[]).status == 206 {
             assert!(answered.elapsed() < BITES, "a revocation waits for the log");
         }
+        // It was blocked: the entry waits.
+        assert_eq!(revocations(one), round, "the log goes on");
         drop(blocked);
         for node in [one, two] {
             node.wait_until_ready();
         }
     }
     pair.verify();
+}
+
+/// How many revocations the log shows.
+fn revocations(node: &Vault) -> usize {
+    let page = node.person("auditor").get("/v1/audit/entries?type=access.revoked").expect(200).json();
+    page["items"].as_array().expect("entries").len()
 }
 
 /// Shown with `--no-capture`, and in the report of a run.

@@ -28,7 +28,7 @@ fn finish_by_turns(pair: &Pair, upload: &Upload, recording: &[u8], chance: &mut 
 }
 
 fn plays_on_both(pair: &Pair, record: &str, recording: &[u8]) {
-    for (by, of) in [(&pair.one, &pair.two), (&pair.two, &pair.one)] {
+    for (by, of) in pair.both_ways() {
         let session = access::granted(by, record);
         assert!(access::play(of, &session) == recording, "{record} differs");
         access::close(of, &session);

@@ -23,11 +23,12 @@
 //! | a playback URL without its requester's token | `p5_a_playback_address_is_absent_for_everyone_but_its_requester` |
 //! | self-approval, also with two tokens | `a_second_token_of_the_same_person_is_not_a_second_person` |
 //! | every route without a token and with each wrong role | `matrix` |
-//! | an upload cut over HTTP/2 | no test yet: the client here speaks HTTP/1 only |
+//! | an upload cut over HTTP/2 | `p3_an_upload_cut_over_http_2_keeps_what_came_and_goes_on` |
 
 mod approval;
 mod consent;
 mod content;
+mod http2;
 mod range;
 mod sessions;
 mod tokens;

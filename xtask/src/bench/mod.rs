@@ -10,13 +10,14 @@
 //! | [`readings`] | the files below `docs/benchmarks` |
 //! | [`stage`], [`recording`] | a vault of its own, its people, recordings of any length |
 //! | [`client`], [`peers`] | one timed connection; nginx and a tus server of another make |
-//! | [`mod@file`], [`transfer`], [`ranges`], [`memory`], [`scale`], [`audit`] | the figures measured from outside |
+//! | [`mod@file`], [`transfer`], [`ranges`], [`memory`], [`scale`], [`audit`], [`nodes`] | the figures measured from outside |
 
 mod audit;
 mod client;
 mod figure;
 mod file;
 mod memory;
+mod nodes;
 mod peers;
 mod ranges;
 mod readings;
@@ -68,6 +69,7 @@ const NAMES: &[(&str, Way)] = &[
     ("audit.verify", Way::Here(audit::verify)),
     ("memory", Way::Here(memory::measure)),
     ("scale", Way::Here(scale::measure)),
+    ("nodes.revocation", Way::Here(nodes::revocation)),
 ];
 
 /// Runs what was asked for and prints it.

@@ -40,6 +40,18 @@ impl Stage {
         Ok(Self { vault: Vault::start(programs, folder.path())?, folder })
     }
 
+    /// The same, with variables of the server's that say where rows and objects are.
+    pub fn start_where(programs: &Path, variables: Vec<(String, String)>) -> Result<Self, String> {
+        let folder = in_memory()?;
+        Ok(Self { vault: Vault::start_where(programs, folder.path(), variables)?, folder })
+    }
+
+    /// A second node of the same vault. To be dropped first.
+    pub fn beside(&self) -> Result<Self, String> {
+        let folder = in_memory()?;
+        Ok(Self { vault: self.vault.beside(folder.path())?, folder })
+    }
+
     /// `host:port` of the public listener.
     pub fn host(&self) -> String {
         self.vault.told("url").trim_start_matches("http://").to_owned()
@@ -92,13 +104,26 @@ impl Stage {
 
     /// Asks for a record and has it approved; the request.
     pub fn granted(&self, record: &str) -> Result<String, String> {
+        self.approved(record).map(|(request, _)| request)
+    }
+
+    /// Asks for a record and has it approved; request and grant.
+    pub fn approved(&self, record: &str) -> Result<(String, String), String> {
         let asked = json!({"record_id": record, "purpose": PURPOSE, "reason": "Measured", "case_number": "B-1",
             "rights": ["view", "export"]});
         let answer = self.ask("POST", "/v1/access-requests", "analyst", &asked, 201)?.json()?;
         let request = answer["id"].as_str().unwrap_or_default().to_owned();
         let path = format!("/v1/access-requests/{request}/approve");
-        self.ask("POST", &path, "approver", &json!({"comment": "Measured"}), 200)?;
-        Ok(request)
+        let approved = self.ask("POST", &path, "approver", &json!({"comment": "Measured"}), 200)?.json()?;
+        Ok((request, approved["grant_id"].as_str().unwrap_or_default().to_owned()))
+    }
+
+    /// Takes a grant back; answered once that is in force.
+    pub fn revoke(&self, grant: &str) -> Result<(), String> {
+        let path = format!("/v1/grants/{grant}");
+        let answer = self.vault.request("DELETE", &path, Some("approver"), &[], None)?;
+        // 202: in force, and not in the journal yet.
+        if [200, 202].contains(&answer.status) { Ok(()) } else { Err(format!("DELETE {path}: {}", answer.spelled())) }
     }
 
     /// Opens a session under an approved request; the path to play it from.

@@ -23,6 +23,8 @@ pub struct Vault {
     /// Where the people of the story keep their tokens; not the vault's.
     people: PathBuf,
     log: PathBuf,
+    /// Where it keeps its rows and objects, if elsewhere than in its data directory.
+    variables: Vec<(String, String)>,
     /// `dev.json`.
     pub dev: Value,
 }
@@ -30,11 +32,32 @@ pub struct Vault {
 impl Vault {
     /// Starts `vault-server dev` in `folder` on a free port of loopback and waits until it is ready.
     pub fn start(programs: &Path, folder: &Path) -> Result<Self, String> {
-        let (data, people, log) = (folder.join("data"), folder.join("people"), folder.join("server.log"));
+        Self::start_on(programs, folder, folder.join("data"), Vec::new(), &Value::Null)
+    }
+
+    /// The same, with variables of the server's that say where rows and objects are.
+    pub fn start_where(programs: &Path, folder: &Path, variables: Vec<(String, String)>) -> Result<Self, String> {
+        Self::start_on(programs, folder, folder.join("data"), variables, &Value::Null)
+    }
+
+    /// Starts a second node of this vault, which keeps what is its own in `folder`.
+    pub fn beside(&self, folder: &Path) -> Result<Self, String> {
+        Self::start_on(&self.programs, folder, self.data.clone(), self.variables.clone(), &self.dev)
+    }
+
+    fn start_on(
+        programs: &Path,
+        folder: &Path,
+        data: PathBuf,
+        variables: Vec<(String, String)>,
+        before: &Value,
+    ) -> Result<Self, String> {
+        let (people, log) = (folder.join("people"), folder.join("server.log"));
         std::fs::create_dir_all(&people).map_err(|error| error.to_string())?;
-        let child = launch(programs, &data, &log)?;
-        let mut vault = Self { child, programs: programs.to_owned(), data, people, log, dev: Value::Null };
-        vault.wait_until_ready()?;
+        let child = launch(programs, &data, &log, &variables)?;
+        let programs = programs.to_owned();
+        let mut vault = Self { child, programs, data, people, log, variables, dev: Value::Null };
+        vault.wait_until_ready(before)?;
         let tokens = vault.dev["tokens"].as_object().cloned().unwrap_or_default();
         for (person, token) in &tokens {
             write_private(&vault.token_file(person), token.as_str().unwrap_or_default())?;
@@ -42,7 +65,8 @@ impl Vault {
         Ok(vault)
     }
 
-    fn wait_until_ready(&mut self) -> Result<(), String> {
+    /// Until it answers at an address other than that of a node which wrote `before` into the same place.
+    fn wait_until_ready(&mut self, before: &Value) -> Result<(), String> {
         let start = Instant::now();
         while start.elapsed() < START {
             if let Ok(Some(status)) = self.child.try_wait() {
@@ -50,7 +74,8 @@ impl Vault {
                 return Err(format!("vault-server ended with {status}:\n{log}"));
             }
             let written = std::fs::read(self.data.join("dev.json")).unwrap_or_default();
-            if let Ok(dev) = serde_json::from_slice::<Value>(&written) {
+            let dev = serde_json::from_slice::<Value>(&written).ok();
+            if let Some(dev) = dev.filter(|dev| dev["url"] != before["url"]) {
                 self.dev = dev;
                 let ready = self.request("GET", "/readyz", None, &[], None);
                 if ready.is_ok_and(|answer| answer.status == 200) {
@@ -110,8 +135,8 @@ impl Vault {
 
     /// Starts the server again on the same directory, after [`Vault::pause`].
     pub fn resume(&mut self) -> Result<(), String> {
-        self.child = launch(&self.programs, &self.data, &self.log)?;
-        self.wait_until_ready()
+        self.child = launch(&self.programs, &self.data, &self.log, &self.variables)?;
+        self.wait_until_ready(&Value::Null)
     }
 
     /// SIGTERM, and whether the server drained and exited 0.
@@ -141,9 +166,10 @@ impl Drop for Vault {
     }
 }
 
-fn launch(programs: &Path, data: &Path, log: &Path) -> Result<Child, String> {
+fn launch(programs: &Path, data: &Path, log: &Path, variables: &[(String, String)]) -> Result<Child, String> {
     let errors = std::fs::File::create(log).map_err(|error| error.to_string())?;
     let mut command = run::command(programs.join("vault-server"));
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
     command.args(["dev", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data);
     let child = command.stdout(Stdio::null()).stderr(errors).spawn();
     child.map_err(|error| format!("cannot start vault-server: {error}"))

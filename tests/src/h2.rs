@@ -1,0 +1,87 @@
+//! A connection that speaks HTTP/2 in plain text with prior knowledge (RFC 9113 §3.3), as a proxy does, and that ends
+//! when a suite wants it to.
+
+use bytes::Bytes;
+use h2::Reason;
+use h2::client::{ResponseFuture, SendRequest};
+use http::{HeaderMap, Request};
+use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
+use vault_api::names::{TUS_CONTENT_TYPE, TUS_VERSION};
+
+use crate::http::Answer;
+use crate::tus::Upload;
+use crate::vault::Vault;
+
+/// A connection. Dropped, it ends, whatever is under way on it.
+pub struct Connection {
+    runtime: Runtime,
+    requests: SendRequest<Bytes>,
+    base: String,
+}
+
+/// A request that has begun.
+pub struct Begun {
+    response: ResponseFuture,
+    body: h2::SendStream<Bytes>,
+}
+
+impl Connection {
+    /// Connects. One that is `abrupt` ends with a reset of the TCP connection, another one is closed.
+    #[must_use]
+    pub fn open(vault: &Vault, abrupt: bool) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let host = vault.dev.url.strip_prefix("http://").expect("plain HTTP on loopback").to_owned();
+        let requests = runtime.block_on(async {
+            let stream = TcpStream::connect(host).await.expect("the server listens");
+            if abrupt {
+                stream.set_zero_linger().expect("set");
+            }
+            let (requests, connection) = h2::client::handshake(stream).await.expect("the server speaks HTTP/2");
+            tokio::spawn(connection);
+            requests
+        });
+        Self { runtime, requests, base: vault.dev.url.clone() }
+    }
+
+    /// Begins a `PATCH` that announces `length` bytes, and sends some of them.
+    #[must_use]
+    pub fn begin_patch(&self, upload: &Upload, offset: u64, length: usize, sent: &[u8]) -> Begun {
+        let request = Request::builder().method("PATCH").uri(format!("{}{}", self.base, upload.location));
+        let request = request.header("tus-resumable", TUS_VERSION).header("content-type", TUS_CONTENT_TYPE);
+        let request = request.header("upload-offset", offset).header("content-length", length);
+        let request = request.body(()).expect("a request");
+        self.runtime.block_on(async {
+            let mut requests = self.requests.clone().ready().await.expect("the connection stands");
+            let (response, mut body) = requests.send_request(request, false).expect("sent");
+            // What the other side's window has no room for yet is kept and sent later.
+            body.send_data(Bytes::copy_from_slice(sent), sent.len() == length).expect("sent");
+            Begun { response, body }
+        })
+    }
+
+    /// A `PATCH` of one chunk.
+    #[must_use]
+    pub fn patch(&self, upload: &Upload, offset: u64, chunk: &[u8]) -> Answer {
+        let begun = self.begin_patch(upload, offset, chunk.len(), chunk);
+        self.runtime.block_on(async {
+            let (head, mut body) = begun.response.await.expect("an answer").into_parts();
+            let mut bytes = Vec::new();
+            while let Some(piece) = body.data().await {
+                let piece = piece.expect("the body");
+                let _room = body.flow_control().release_capacity(piece.len());
+                bytes.extend_from_slice(&piece);
+            }
+            let headers: HeaderMap = head.headers;
+            Answer { status: head.status.as_u16(), headers, body: bytes }
+        })
+    }
+}
+
+impl Begun {
+    /// Takes the request back, and leaves the connection as it is.
+    pub fn cancel(mut self) {
+        self.body.send_reset(Reason::CANCEL);
+    }
+}
