@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::app::play;
 use crate::state::Vault;
 use crate::{http, jobs};
 
@@ -36,6 +37,7 @@ pub async fn serve(vault: Arc<Vault>, public: TcpListener, admin: TcpListener) -
     vault.stopping.cancel();
     vault.closing.cancel();
     while jobs.join_next().await.is_some() {}
+    play::leave(&vault).await;
     vault.close().await;
     outcome.map(|_| ())
 }

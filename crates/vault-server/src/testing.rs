@@ -126,6 +126,14 @@ impl House {
         Self { app: crate::http::public(&vault), vault, ..self }
     }
 
+    /// Another node of the same vault.
+    pub async fn beside(&self) -> Self {
+        let vault = node(&self.dir, &self.clock, self.objects.as_ref(), "").await;
+        vault.unseal(passphrase()).await.unwrap();
+        let (dir, clock, objects) = (Arc::clone(&self.dir), Arc::clone(&self.clock), self.objects.clone());
+        Self { app: crate::http::public(&vault), vault, dir, clock, objects, people: self.people.clone() }
+    }
+
     /// Somebody's token.
     pub fn token(&self, who: &str) -> &str {
         &self.people[who].1

@@ -19,6 +19,7 @@ pub fn start(vault: &Arc<Vault>) -> JoinSet<()> {
     jobs.spawn(vault.restrictions.clone().journal_until(Arc::clone(&vault.clock), vault.closing.clone()));
     // Each node knows what it has served, and closes at least its own sessions.
     jobs.spawn(reaper::run(Arc::clone(vault)));
+    jobs.spawn(reaper::tell(Arc::clone(vault)));
     if vault.config.has(Role::Jobs) {
         jobs.spawn(collector::Collector::of(vault).run_until(vault.closing.clone()));
         jobs.spawn(keys::rewrap(Arc::clone(vault)));

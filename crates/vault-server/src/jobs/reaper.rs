@@ -1,4 +1,5 @@
-//! Closes sessions whose time is over, and writes findings of damage to the log.
+//! Closes sessions whose time is over, tells what was served of those that others close, and writes findings of damage to
+//! the log.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -13,6 +14,29 @@ const EVERY: Duration = Duration::from_secs(2);
 
 /// How often rows of sessions closed long ago are deleted.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
+
+/// How often it is looked which sessions are over: whoever closed one elsewhere waits for what was served here.
+const TELL_EVERY: Duration = Duration::from_millis(100);
+
+/// Tells what was served of sessions that are over, until the vault closes.
+pub(super) async fn tell(vault: Arc<Vault>) {
+    let mut ticks = interval(TELL_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failing = false;
+    loop {
+        tokio::select! {
+            () = vault.closing.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let outcome = play::tell_over(&vault).await;
+        if let Err(failure) = &outcome
+            && !failing
+        {
+            tracing::warn!(%failure, causes = failure.causes(), "what was served is not told");
+        }
+        failing = outcome.is_err();
+    }
+}
 
 /// Until the vault closes.
 pub(super) async fn run(vault: Arc<Vault>) {

@@ -34,6 +34,7 @@ pub mod restrictions;
 pub mod row;
 mod schema;
 pub mod sessions;
+pub mod shares;
 #[cfg(test)]
 pub mod testing;
 pub mod uploads;

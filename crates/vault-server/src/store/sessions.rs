@@ -6,7 +6,7 @@ use vault_core::time::Timestamp;
 use sqlx::Row as _;
 
 use super::row::Columns;
-use super::{Store, StoreError, Tx};
+use super::{Store, StoreError, Tx, shares};
 
 /// A playback session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +31,6 @@ pub struct SessionRow {
     pub representation: String,
     /// The process that opened it.
     pub instance: String,
-    /// Whether another process served it too.
-    pub shared: bool,
     /// When it was opened.
     pub created_at: Timestamp,
     /// When it ends by itself.
@@ -55,7 +53,6 @@ impl SessionRow {
             person: row.parsed("person_id")?,
             representation: row.text("representation")?,
             instance: row.text("instance")?,
-            shared: row.number("shared")? != 0,
             created_at: row.time("created_at")?,
             expires_at: row.time("expires_at")?,
             closed_at: row.maybe_time("closed_at")?,
@@ -63,12 +60,12 @@ impl SessionRow {
     }
 }
 
-/// Enters a session.
+/// Enters a session, and the share of the process that opens it.
 pub async fn insert(tx: &mut Tx, session: &SessionRow) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO sessions (id, request_id, grant_id, binding_id, collection_id, record_id, object_id, person_id,
-           representation, instance, shared, created_at, expires_at, closed_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+           representation, instance, created_at, expires_at, closed_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
     )
     .bind(session.id.to_string())
     .bind(session.request.to_string())
@@ -80,13 +77,12 @@ pub async fn insert(tx: &mut Tx, session: &SessionRow) -> Result<(), StoreError>
     .bind(session.person.to_string())
     .bind(session.representation.clone())
     .bind(session.instance.clone())
-    .bind(i64::from(session.shared))
     .bind(session.created_at.as_millis())
     .bind(session.expires_at.as_millis())
     .bind(session.closed_at.map(Timestamp::as_millis))
     .execute(tx.conn())
     .await?;
-    Ok(())
+    shares::first(tx, session.id, &session.instance).await
 }
 
 /// A session by id.
@@ -208,19 +204,6 @@ pub async fn drop_closed(store: &Store, before: Timestamp, most: u32) -> Result<
     .rows_affected();
     tx.commit().await?;
     Ok(dropped)
-}
-
-/// Notes that a process other than the one that opened it serves the session, or that what was served is forgotten:
-/// from here on nobody knows all of it. `false` when it is closed: then its `playback.closed` says what was served, and
-/// nothing may be served beyond that.
-pub async fn mark_shared(store: &Store, id: SessionId) -> Result<bool, StoreError> {
-    let mut tx = store.begin("share_session").await?;
-    let marked = sqlx::query("UPDATE sessions SET shared = 1 WHERE id = $1 AND closed_at IS NULL")
-        .bind(id.to_string())
-        .execute(tx.conn())
-        .await?;
-    tx.commit().await?;
-    Ok(marked.rows_affected() == 1)
 }
 
 /// Closes a session that is open and returns its row; `None` when somebody else closed it, or there is none.

@@ -1,7 +1,7 @@
 //! Ending a session: `playback.closed` narrows the disclosure that `playback.opened` presumed.
 //!
-//! The narrowing is only as good as this process's memory. A session that another process served too, one that fell out
-//! of memory, and one whose process died are closed as presumed whole.
+//! What it says is the union of what every process served that had a share of the session ([`share`]). One whose process
+//! died without a word, and one that a process forgot and served again, are closed as presumed whole.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use vault_core::time::Timestamp;
 use super::findings::field_key;
 use super::is_callers;
 use super::served::Served;
+use super::share::{self, Own};
 use crate::app::callers::Caller;
 use crate::app::error::Failure;
 use crate::app::ledger::Ticket;
@@ -23,9 +24,13 @@ use crate::app::restrict::{Imposed, Restriction};
 use crate::state::Vault;
 use crate::store::Tx;
 use crate::store::sessions::{self, SessionRow};
+use crate::store::shares;
 
-/// How long after its end a session of another process is left to that process, which knows what it served.
+/// How long after its end a session of another process is left to that process.
 const GRACE: Duration = Duration::from_secs(30);
+
+/// How long after the end of one's own session others have time to tell what they served of it.
+const TELLING: Duration = Duration::from_secs(10);
 
 /// Most sessions closed in one round of the reaper.
 const ROUND: u32 = 200;
@@ -33,8 +38,8 @@ const ROUND: u32 = 200;
 /// Why a session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Why {
-    /// Its holder ended it.
-    Ended,
+    /// Its holder ended it; whether it was restricted for that before.
+    Ended { restricted: bool },
     /// Its time was over.
     Expired,
 }
@@ -42,7 +47,7 @@ enum Why {
 impl Why {
     const fn name(self) -> &'static str {
         match self {
-            Self::Ended => "ended",
+            Self::Ended { .. } => "ended",
             Self::Expired => "expired",
         }
     }
@@ -55,7 +60,8 @@ pub async fn close(vault: &Vault, caller: &Caller, id: SessionId) -> Result<(), 
     if row.closed_at.is_some() {
         return Err(Code::SessionEnded.into());
     }
-    let ticket = end(vault, row, Why::Ended, vault.clock.now()).await?.ok_or(Code::SessionEnded)?;
+    let why = Why::Ended { restricted: share::gather(vault, &row, vault.clock.now()).await? };
+    let ticket = end(vault, row, why, vault.clock.now()).await?.ok_or(Code::SessionEnded)?;
     // The session is over and its entry cannot be lost; a log that stands still does not change the answer.
     if let Err(e) = vault.ledger()?.settle(ticket).await {
         tracing::warn!(session = %id, error = %e, "a session ended while its entry waits for the log");
@@ -71,6 +77,9 @@ pub async fn reap(vault: &Arc<Vault>) -> Result<usize, Failure> {
     for row in sessions::overdue(&vault.store, now, ROUND).await? {
         let own = row.instance == vault.sessions.instance();
         if !own && now < row.expires_at.plus(GRACE) {
+            continue;
+        }
+        if own && now < row.expires_at.plus(TELLING) && share::is_awaited(vault, &row).await? {
             continue;
         }
         if let Some(ticket) = end(vault, row, Why::Expired, now).await? {
@@ -99,9 +108,7 @@ async fn end(
     now: Timestamp,
 ) -> Result<Option<Ticket<PlaybackClosed>>, Failure> {
     // First nothing more is served here, then it is told what was.
-    let live = vault.sessions.get(row.id);
-    let served = live.as_ref().map(|live| live.end());
-    let known = served.filter(|_| row.instance == vault.sessions.instance());
+    let own = vault.sessions.get(row.id).map(|live| Own::of(&live));
     let (id, keys, staff) = (row.id, vault.keys()?, row.collection);
     let staff = keys.staff_audit_key(staff).await?;
     // Which recording it was is told under the record's own key, and left out once that is gone.
@@ -109,12 +116,13 @@ async fn end(
     let ledger = vault.ledger()?;
 
     let mut tx = vault.store.begin("close_session").await?;
-    // The row as it is now: another process may have served it meanwhile.
     let Some(row) = sessions::close(&mut tx, id, now).await? else {
         vault.sessions.remove(id);
         return Ok(None);
     };
-    let known = known.filter(|_| !row.shared);
+    // Behind the closing: no share is entered any more.
+    let shares = shares::take(&mut tx, id).await?;
+    let known = share::union(vault, &row, own.as_ref(), &shares, &staff);
     let mut draft = draft(&row, why, known.as_ref(), now);
     if field.is_some() {
         draft = draft.slot(SlotName::Record, row.record.to_string(), OpeningUnder::Record);
@@ -140,8 +148,8 @@ async fn impose(
     now: Timestamp,
 ) -> Result<Option<Imposed>, Failure> {
     match why {
-        Why::Expired => Ok(None),
-        Why::Ended => {
+        Why::Expired | Why::Ended { restricted: true } => Ok(None),
+        Why::Ended { restricted: false } => {
             let restriction = Restriction::session_closed(row.id, row.expires_at);
             Ok(Some(vault.restrictions.impose(tx, restriction, now).await?))
         }

@@ -2,10 +2,11 @@
 
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::mpsc;
+use tokio::sync::{OnceCell, mpsc};
 use vault_api::code::Code;
 use vault_core::ids::SessionId;
 use vault_core::media::PLAIN_AT;
@@ -17,11 +18,14 @@ use super::findings::{Damage, Findings};
 use super::served::Served;
 use super::source::{ReadError, Source};
 use crate::app::error::Failure;
-use crate::app::restrict::{Refusal, Restrictions, Watch};
+use crate::app::restrict::{Refusal, Restrictions, Subject, Watch};
 use crate::store::sessions::SessionRow;
 
 /// Most sessions kept in memory. One that falls out is built again when it is asked for.
 pub const MOST: usize = 4096;
+
+/// After its end a session that this process opened is closed by its own reaper within this, as a rule.
+const REAPED: Duration = Duration::from_secs(12);
 
 /// Why a session serves nothing, or nothing more.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +78,8 @@ pub struct Live {
     length: VerifiedLength,
     reader: ObjectReader,
     watch: Watch,
+    /// Set once this process has a share of the session: nothing is served before.
+    joined: OnceCell<()>,
     account: Mutex<Account>,
     /// Whether damage has been reported: once is enough for a session.
     reported: AtomicBool,
@@ -95,11 +101,34 @@ impl Live {
             length: reader.length(),
             reader,
             watch: Watch::new(super::subject(&row)),
+            joined: OnceCell::new(),
             account: Mutex::default(),
             reported: AtomicBool::new(false),
             last_used: AtomicI64::new(row.created_at.as_millis()),
             row,
         }
+    }
+
+    /// Notes that this process has a share of it: it was entered with the session itself.
+    #[must_use]
+    pub fn joined(mut self) -> Self {
+        self.joined = OnceCell::new_with(Some(()));
+        self
+    }
+
+    /// Enters this process's share by `enter`, unless it was; of several who come at once one does it.
+    pub async fn join<F>(&self, enter: impl FnOnce() -> F) -> Result<(), Failure>
+    where
+        F: Future<Output = Result<(), Failure>>,
+    {
+        self.joined.get_or_try_init(enter).await?;
+        Ok(())
+    }
+
+    /// Whether this process has a share of it.
+    #[must_use]
+    pub fn has_joined(&self) -> bool {
+        self.joined.initialized()
     }
 
     /// The session's row, as it was opened.
@@ -158,7 +187,7 @@ impl Live {
     pub fn account_for(&self, slice: SegmentSlice) -> Result<(), Ended> {
         let start = slice.index * self.length.extent().segment().plaintext();
         let mut account = lock(&self.account);
-        if account.closed {
+        if account.closed || !self.has_joined() {
             return Err(Ended::Closed);
         }
         account.served.add(start + slice.from as u64..start + slice.to as u64);
@@ -265,6 +294,26 @@ impl Sessions {
     /// Forgets a session.
     pub fn remove(&self, id: SessionId) -> Option<Arc<Live>> {
         lock(&self.live).remove(&id)
+    }
+
+    /// Those that are warm.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Live>> {
+        lock(&self.live).values().map(Arc::clone).collect()
+    }
+
+    /// Those that are over: closed, here or elsewhere, or past their time at `now`. One that this process opened is left
+    /// to its reaper for a while: what that closes need not be told.
+    #[must_use]
+    pub fn over(&self, restrictions: &Restrictions, now: Timestamp) -> Vec<Arc<Live>> {
+        let closed = |live: &Live| {
+            matches!(restrictions.check(&Subject::new().session(live.row.id)), Err(Refusal::Restricted(_)))
+        };
+        let past = |live: &Live| {
+            let own = live.row.instance == self.instance;
+            now >= if own { live.row.expires_at.plus(REAPED) } else { live.row.expires_at }
+        };
+        lock(&self.live).values().filter(|live| past(live) || closed(live)).map(Arc::clone).collect()
     }
 
     /// How many are warm.

@@ -7,6 +7,7 @@
 //! | [`stream`] | serves a range, each segment checked right before it leaves |
 //! | [`source`] | the object's ciphertext, by range |
 //! | [`served`] | which ranges were served |
+//! | [`share`] | what each of several processes served of a session |
 //! | [`close`](mod@close) | ends a session: `playback.closed` |
 //! | [`findings`] | damage found while playing, told to the log |
 //!
@@ -18,6 +19,7 @@ pub mod findings;
 pub mod live;
 mod open;
 pub mod served;
+pub mod share;
 pub mod source;
 pub mod stream;
 
@@ -39,6 +41,7 @@ use vault_core::media::open::ObjectReader;
 pub use close::{close, forget_closed, reap};
 pub use findings::write as write_finding;
 pub use open::open;
+pub use share::{leave, tell_over};
 
 use crate::app::callers::Caller;
 use crate::app::error::Failure;
@@ -73,7 +76,11 @@ pub async fn find(vault: &Arc<Vault>, caller: &Caller, id: SessionId) -> Result<
         Some(live) => live,
         None => rebuild(vault, caller, id).await?,
     };
-    if is_callers(caller, live.row()) { Ok(live) } else { Err(Code::NotFound.into()) }
+    if !is_callers(caller, live.row()) {
+        return Err(Code::NotFound.into());
+    }
+    share::join(vault, &live).await?;
+    Ok(live)
 }
 
 /// Whether the session is the caller's to use: their own, in a collection that their roles and this token reach.
@@ -100,11 +107,7 @@ async fn rebuild(vault: &Arc<Vault>, caller: &Caller, id: SessionId) -> Result<A
     }
     let record = records::find(&vault.store, row.record).await?.ok_or(Code::RecordNotAvailable)?;
     let key = open::record_key(vault, &record).await?;
-    // From here on nobody knows all that was served.
-    if !sessions::mark_shared(&vault.store, id).await? {
-        return Err(Code::SessionEnded.into());
-    }
-    warm(vault, SessionRow { shared: true, ..row }, key, evidence).await
+    keep(vault, build(vault, row, key, evidence).await?).await
 }
 
 /// What a session stands on.
@@ -119,29 +122,35 @@ fn subject(row: &SessionRow) -> Subject {
 }
 
 /// Makes a session playable on this node: from the evidence that its disclosure is in the log, and from nothing else.
-async fn warm(
-    vault: &Arc<Vault>,
+async fn build(
+    vault: &Vault,
     row: SessionRow,
     key: RecordKey,
     evidence: Recorded<PlaybackOpened>,
-) -> Result<Arc<Live>, Failure> {
-    let built = build(vault, &row, &key, &evidence).await;
+) -> Result<Live, Failure> {
+    let built = try_build(vault, &row, &key, &evidence).await;
     if let Err(Ended::Unreadable(e)) = &built
         && e.is_damage()
     {
         vault.sessions.findings().tell(&row, e.finding());
     }
-    let (live, made_room) = vault.sessions.keep(built?);
-    if let Some(forgotten) = made_room {
-        let _ = forgotten.end();
-        // One that was closed meanwhile keeps the account it was closed with.
-        let _open = sessions::mark_shared(&vault.store, forgotten.row().id).await?;
+    Ok(built?)
+}
+
+/// Keeps a session warm. One that has to make room tells what it served: nobody else knows.
+async fn keep(vault: &Vault, built: Live) -> Result<Arc<Live>, Failure> {
+    let (live, made_room) = vault.sessions.keep(built);
+    if let Some(forgotten) = made_room
+        && let Err(failure) = share::tell(vault, &forgotten).await
+    {
+        // Untold, it is presumed whole.
+        tracing::warn!(%failure, causes = failure.causes(), "a session fell out of memory, and what was served of it");
     }
     vault.metrics.sessions_open.set(i64::try_from(vault.sessions.len()).unwrap_or(i64::MAX));
     Ok(live)
 }
 
-async fn build(
+async fn try_build(
     vault: &Vault,
     row: &SessionRow,
     key: &RecordKey,

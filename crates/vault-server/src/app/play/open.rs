@@ -31,7 +31,7 @@ use vault_core::time::Timestamp;
 
 use super::findings::Damage;
 use super::live::Live;
-use super::{SERVED, warm};
+use super::{SERVED, build, keep};
 use crate::app::callers::Caller;
 use crate::app::collections;
 use crate::app::error::Failure;
@@ -201,7 +201,8 @@ async fn enter(vault: &Arc<Vault>, caller: &Caller, opening: Opening) -> Result<
     tx.commit().await?;
 
     let evidence = ledger.settle(ticket).await?;
-    warm(vault, row, key, evidence).await
+    // Its share was entered with it.
+    keep(vault, build(vault, row, key, evidence).await?.joined()).await
 }
 
 /// Bounds what one person keeps open, so that nobody pushes others' sessions out of memory. Counted in the transaction
@@ -229,7 +230,6 @@ fn row(vault: &Vault, authorised: &Authorized<Play>, object: &ObjectRow, now: Ti
         person: authorised.person(),
         representation: SERVED.to_owned(),
         instance: vault.sessions.instance().to_owned(),
-        shared: false,
         created_at: now,
         expires_at: terms.ends_at.min(longest),
         closed_at: None,

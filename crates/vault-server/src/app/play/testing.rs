@@ -129,12 +129,11 @@ impl Stored {
             person: PersonId::new(NOW),
             representation: "original".to_owned(),
             instance: "test".to_owned(),
-            shared: false,
             created_at: NOW,
             expires_at,
             closed_at: None,
         };
-        Ok(Live::new(row, "video/webm", source, reader))
+        Ok(Live::new(row, "video/webm", source, reader).joined())
     }
 
     fn disclosure(&self) -> Disclosure {

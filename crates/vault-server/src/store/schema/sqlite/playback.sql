@@ -1,6 +1,6 @@
 -- Playback sessions; closed by the requester, by expiry, or by the reaper. A row alone plays nothing: the log entry
 -- under the reference `session:<id>` is what counts, and it names record, object, person and grant. `instance` is
--- the process that opened it; `shared` is 1 once another one served it, so that nobody knows all that was served.
+-- the process that opened it.
 CREATE TABLE sessions (
   id             TEXT NOT NULL PRIMARY KEY,
   request_id     TEXT NOT NULL REFERENCES access_requests (id),
@@ -12,7 +12,6 @@ CREATE TABLE sessions (
   person_id      TEXT NOT NULL,
   representation TEXT NOT NULL,
   instance       TEXT NOT NULL,
-  shared         BIGINT NOT NULL,
   created_at     BIGINT NOT NULL,
   expires_at     BIGINT NOT NULL,
   closed_at      BIGINT
@@ -20,6 +19,17 @@ CREATE TABLE sessions (
 CREATE INDEX sessions_open ON sessions (closed_at, expires_at);
 CREATE INDEX sessions_grant ON sessions (grant_id, created_at);
 CREATE INDEX sessions_person ON sessions (person_id, closed_at, expires_at);
+
+-- A row for each process that serves an open session, entered before its first byte. `served` is NULL until it serves
+-- nothing more; then the ranges, sealed under the collection's staff audit key. `lost`: it served the session again
+-- after it had told. The closing of the session takes the rows away.
+CREATE TABLE session_shares (
+  session_id TEXT NOT NULL,
+  instance   TEXT NOT NULL,
+  served     BLOB,
+  lost       BIGINT NOT NULL,
+  PRIMARY KEY (session_id, instance)
+);
 
 -- Acts that take something away (`impose`) or give it back (`lift`), in the order of the restriction counter; what is
 -- in force is their sum. Ids only. `until`: nothing can come of the target any more, so the row may go.

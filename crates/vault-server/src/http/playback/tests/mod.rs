@@ -1,6 +1,8 @@
 //! The way of a session through a whole vault: opened on evidence, played, narrowed when it ends, found again after a
 //! restart; and what does not open one.
 
+mod shares;
+
 use core::time::Duration;
 
 use axum::body::Body;
@@ -15,7 +17,7 @@ use vault_core::audit::slot::SlotName;
 use vault_core::ids::SessionId;
 
 use crate::app::{play, reference};
-use crate::store::{restrictions, sessions};
+use crate::store::restrictions;
 use crate::testing::{House, collection};
 
 /// A recording of `length` bytes of silence and noise: PCM, 16 kHz, one channel.
@@ -50,6 +52,12 @@ impl Stage {
         let recording = wav(200_000);
         let record = upload(&house, &recording, made["notice_sha256"].as_str().unwrap()).await;
         Self { house, recording, record }
+    }
+
+    /// The same vault from another node.
+    async fn beside(&self) -> Self {
+        let (recording, record) = (self.recording.clone(), self.record.clone());
+        Self { house: self.house.beside().await, recording, record }
     }
 
     /// An approved request of the analyst's, and its grant.
@@ -365,16 +373,6 @@ async fn p5_a_token_for_another_collection_neither_plays_nor_ends_a_session() {
         let (status, _) = stage.house.ask_with(Some(&tokens[1]), method, &url, Value::Null).await;
         assert_eq!(status, expected, "{method}");
     }
-}
-
-#[tokio::test]
-async fn a_closed_session_is_not_shared_any_more() {
-    let stage = Stage::set().await;
-    let (id, url) = stage.opened().await;
-    let store = &stage.house.vault.store;
-    assert!(sessions::mark_shared(store, id).await.unwrap());
-    assert_eq!(stage.status(Some("analyst"), "DELETE", &url).await, StatusCode::NO_CONTENT);
-    assert!(!sessions::mark_shared(store, id).await.unwrap(), "its account is closed");
 }
 
 #[tokio::test]
