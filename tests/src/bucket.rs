@@ -61,6 +61,8 @@ pub struct Manners {
     pub stall: AtomicBool,
     /// A PUT answers with a version, as a bucket does that keeps them.
     pub versioned: AtomicBool,
+    /// A PUT answers with the version `null`, as a bucket does that kept versions once.
+    pub suspended: AtomicBool,
     /// Every request is refused for its time.
     pub skewed: AtomicBool,
     /// There is no bucket.
@@ -285,6 +287,9 @@ fn done(shared: &Shared, request: &Request) -> Done {
             let mut headers = vec![tag(&request.body)];
             if shared.manners.versioned.load(Ordering::SeqCst) {
                 headers.push(("x-amz-version-id", "3HL4kqtJvjVBH40Nrjfkd".to_owned()));
+            }
+            if shared.manners.suspended.load(Ordering::SeqCst) {
+                headers.push(("x-amz-version-id", "null".to_owned()));
             }
             (200, headers, Vec::new())
         }

@@ -188,9 +188,12 @@ fn a_store_that_is_not_as_it_must_be_is_refused_in_words() {
     let (fit, said) = check();
     assert!(fit && said.contains("fake-bucket"), "{said}");
     let manners = bucket.manners();
-    for (flag, words) in
-        [(&manners.versioned, "keeps old versions"), (&manners.skewed, "clock"), (&manners.no_bucket, "no such bucket")]
-    {
+    for (flag, words) in [
+        (&manners.versioned, "keeps old versions"),
+        (&manners.suspended, "versioning is suspended"),
+        (&manners.skewed, "clock"),
+        (&manners.no_bucket, "no such bucket"),
+    ] {
         flag.store(true, Ordering::SeqCst);
         let (fit, said) = check();
         assert!(!fit && said.contains(words), "{said}");

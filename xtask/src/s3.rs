@@ -72,7 +72,7 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
 }
 
 impl Server {
-    /// Starts it with two buckets, `vault` and `versioned`, and two identities: one that may do everything, one that
+    /// Starts it with three buckets, `vault`, `versioned` and `suspended`, and two identities: one that may do everything, one that
     /// may only read. Their secrets are for this run on this machine.
     pub fn start() -> Result<Self, String> {
         let program = weed()?;
@@ -132,7 +132,7 @@ impl Server {
                 return Err(format!("SeaweedFS ended with {status}: {}", self.last_words()));
             }
             let listens = std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok();
-            if listens && said(program, master, rpc)?.contains("versioned\tsize") {
+            if listens && said(program, master, rpc)?.contains("suspended\tsize") {
                 return Ok(());
             }
             if started.elapsed() > START {
@@ -170,7 +170,8 @@ fn said(program: &Path, master: u16, rpc: u16) -> Result<String, String> {
     let mut shell = piped.map_err(|error| error.to_string())?;
     if let Some(mut input) = shell.stdin.take() {
         let lines = "s3.bucket.create -name vault\ns3.bucket.create -name versioned\n\
-                     s3.bucket.versioning -name versioned -enable\ns3.bucket.list\n";
+                     s3.bucket.versioning -name versioned -enable\ns3.bucket.create -name suspended\n\
+                     s3.bucket.versioning -name suspended -enable\ns3.bucket.versioning -name suspended -suspend\ns3.bucket.list\n";
         input.write_all(lines.as_bytes()).map_err(|error| error.to_string())?;
     }
     let done = shell.wait_with_output().map_err(|error| error.to_string())?;

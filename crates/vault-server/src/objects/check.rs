@@ -8,7 +8,7 @@
 //! | ranges are exact, and end with the object | a Range request is arithmetic |
 //! | a name that is replaced reads as the new bytes at once | the log's checkpoint |
 //! | a deleted name is gone | erasure of unfinished and refused uploads |
-//! | a PUT keeps no older version, nor a DELETE a copy | likewise |
+//! | a PUT keeps no older version, nor a DELETE a copy, nor did they once | likewise; as far as the store tells |
 //!
 //! Listings are not relied on and not asked for. The one name it writes lies below `check/` and is deleted at the end;
 //! a process that ends in between leaves 4 KiB of nothing there.
@@ -46,6 +46,11 @@ pub enum Unfit {
         "the bucket keeps old versions: what the vault deletes would stay readable there. Use a bucket without versioning; or let a lifecycle rule remove noncurrent versions, count its days into every erasure, and set objects.acknowledge_versioning = true"
     )]
     Versioned,
+    /// Versioning was on once.
+    #[error(
+        "the bucket's versioning is suspended: what was written while it was on keeps its old versions, and a delete does not reach them. Use a bucket that never had versioning; or remove the old versions, and set objects.acknowledge_versioning = true"
+    )]
+    Suspended,
 }
 
 const FIRST: [u8; 4096] = pattern();
@@ -85,9 +90,13 @@ impl Objects {
             return Err(Unfit::Wrong("it answers for a name that nobody has written"));
         }
         let version = self.put_told(name, FIRST.to_vec()).await.map_err(|e| told("write", e))?;
-        // A bucket whose versioning is suspended calls the one version that it keeps "null".
-        if !versions && version.is_some_and(|v| v != "null") {
-            return Err(Unfit::Versioned);
+        match version.as_deref() {
+            _ if versions => {}
+            // What is written now is deleted for good, under this one name for its version; but versioning cannot have been
+            // suspended without having been on, perhaps by an earlier vault's or this one's parts.
+            Some("null") => return Err(Unfit::Suspended),
+            Some(_) => return Err(Unfit::Versioned),
+            None => {}
         }
         self.reads(name, &FIRST, "a name just written cannot be read whole at once").await?;
         self.ranges(name).await?;

@@ -135,6 +135,9 @@ async fn s3_that_is_not_as_it_must_be_is_refused_with_its_reason() {
     let versioned = with("FEEDBACK_VAULT_OBJECTS_URL", "s3://versioned");
     assert!(matches!(refused(versioned.clone()).await, Unfit::Versioned));
     versioned.check(true).await.unwrap();
+    let suspended = with("FEEDBACK_VAULT_OBJECTS_URL", "s3://suspended");
+    assert!(matches!(refused(suspended.clone()).await, Unfit::Suspended));
+    suspended.check(true).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     for (key, secret) in [("nobody", "x"), ("reader", "secret-of-reader")] {
         let path = folder.path().join(key);
