@@ -90,11 +90,7 @@ impl RecordRow {
             pseudonym,
             details: c.maybe_bytes("details")?,
             consent: c.maybe_bytes("consent")?,
-            terms: ConsentTerms {
-                purposes: serde_json::from_str(&c.text("purposes")?).map_err(|_| c.damaged("purposes"))?,
-                expires_at: c.maybe_time("consent_expires_at")?,
-                notice_sha256: c.array("notice_sha256")?,
-            },
+            terms: ConsentTerms::read(&c)?,
             media: c.text("media")?,
             content_type: c.text("content_type")?,
             size: c.unsigned("size")?,

@@ -2,9 +2,10 @@
 //!
 //! Without further ado that is SQLite. `VAULT_TEST_POSTGRES` holds the address of a throw-away cluster's superuser
 //! (`cargo xtask test` starts one): then the very same tests run there, each on a database that is called after the file
-//! that SQLite would have had.
+//! that SQLite would have had. Nobody tells when a test is over, but its temporary directory is gone then: whoever makes
+//! a database removes those whose directory no longer exists, so that a cluster in memory holds few at a time.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -57,11 +58,42 @@ async fn database(cluster: &str, file: &Path) -> String {
     let mut conn = PgConnection::connect(cluster).await.unwrap();
     let known = sqlx::query("SELECT 1 FROM pg_database WHERE datname = $1").bind(&name);
     if known.fetch_optional(&mut conn).await.unwrap().is_none() {
-        // The name is ours: letters and digits.
+        remove_left_over(&mut conn).await;
+        // The names are ours: letters and digits; a temporary directory's has no quotation mark either.
         sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut conn).await.unwrap();
+        let belongs = format!("COMMENT ON DATABASE {name} IS '{}'", directory(file).display());
+        sqlx::query(AssertSqlSafe(belongs)).execute(&mut conn).await.unwrap();
     }
     conn.close().await.unwrap();
     let before = variable(POOLER).unwrap_or_else(|| cluster.to_owned());
     let (address, _) = before.rsplit_once('/').unwrap();
     format!("{address}/{name}")
+}
+
+/// The temporary directory in which `file` would lie, however deep: it lives as long as its test.
+fn directory(file: &Path) -> PathBuf {
+    let temporary = std::env::temp_dir();
+    match file.strip_prefix(&temporary).ok().and_then(|below| below.components().next()) {
+        Some(first) => temporary.join(first),
+        None => file.parent().unwrap_or(file).to_owned(),
+    }
+}
+
+/// Removes the databases of tests that are over.
+async fn remove_left_over(conn: &mut PgConnection) {
+    let text = "SELECT datname::text, shobj_description(oid, 'pg_database') FROM pg_database WHERE datname LIKE 'vault\\_%'";
+    let databases = sqlx::query_as::<_, (String, Option<String>)>(text).fetch_all(&mut *conn).await.unwrap();
+    let over = |directory: &Option<String>| directory.as_ref().is_some_and(|path| !Path::new(path).exists());
+    for (name, _) in databases.iter().filter(|(_, directory)| over(directory)) {
+        // Another test may remove it at the same time; what stays is gone with the cluster.
+        let drop = sqlx::query(AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")));
+        let _ = drop.execute(&mut *conn).await;
+    }
+}
+
+#[test]
+fn a_database_belongs_to_the_directory_that_its_test_leaves() {
+    let temporary = tempfile::tempdir().unwrap();
+    assert_eq!(directory(&temporary.path().join("deeper/vault.db")), temporary.path());
+    assert_eq!(directory(Path::new("/elsewhere/vault.db")), Path::new("/elsewhere"));
 }

@@ -57,6 +57,17 @@ pub struct ConsentTerms {
     pub notice_sha256: [u8; 32],
 }
 
+impl ConsentTerms {
+    /// From the row of an upload, or of the record that it became: the columns are the same.
+    pub(super) fn read(c: &Columns<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            purposes: serde_json::from_str(&c.text("purposes")?).map_err(|_| c.damaged("purposes"))?,
+            expires_at: c.maybe_time("consent_expires_at")?,
+            notice_sha256: c.array("notice_sha256")?,
+        })
+    }
+}
+
 /// An upload.
 #[derive(Debug)]
 pub struct UploadRow {
@@ -132,11 +143,7 @@ impl UploadRow {
             tail_fence: c.unsigned("tail_fence")?,
             details: c.maybe_bytes("details")?,
             consent: c.maybe_bytes("consent")?,
-            terms: ConsentTerms {
-                purposes: serde_json::from_str(&c.text("purposes")?).map_err(|_| c.damaged("purposes"))?,
-                expires_at: c.maybe_time("consent_expires_at")?,
-                notice_sha256: c.array("notice_sha256")?,
-            },
+            terms: ConsentTerms::read(&c)?,
             refusal: c.maybe_text("refusal")?,
             created_at: c.time("created_at")?,
             expires_at: c.time("expires_at")?,
