@@ -5,6 +5,7 @@
 //! | `cargo xtask test` | every check there is, with a table of what ran, what failed and what could not run |
 //! | `cargo xtask demo` | the main job, from upload to offline audit verification, on a throw-away vault |
 //! | `cargo xtask bench` | the benchmarks by name |
+//! | `cargo xtask fuzz` | libFuzzer over the parsers, one target after another; takes as long as it is given |
 //! | `cargo xtask reproduce` | two release builds in different folders, compared to the byte; takes long |
 //! | `cargo xtask sbom` | what the programs are made of, as CycloneDX |
 
@@ -14,6 +15,7 @@
 mod audits;
 mod bench;
 mod demo;
+mod fuzz;
 mod layering;
 mod licences;
 mod postgres;
@@ -46,6 +48,8 @@ enum Task {
     Demo(demo::Options),
     /// Run benchmarks, all of them or by name
     Bench(bench::Options),
+    /// Fuzz the parsers, all of them or by name, or minimise the corpora
+    Fuzz(fuzz::Options),
     /// Build the release programs twice, in different folders, and compare them to the byte
     Reproduce(reproduce::Options),
     /// Write what the programs are made of, as CycloneDX 1.6 JSON
@@ -57,6 +61,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::main(&options),
         Task::Demo(options) => demo::main(&options),
         Task::Bench(options) => bench::main(&options),
+        Task::Fuzz(options) => fuzz::main(&options),
         Task::Reproduce(options) => reproduce::main(&options),
         Task::Sbom(options) => sbom::main(&options),
     };

@@ -8,6 +8,7 @@
 //! | [`audit`] | entries with erasable slots, the Merkle tree, checkpoints, proofs, the offline verifier |
 //! | [`access`] | roles, persons, requests, grants, decisions and the evidence they leave |
 //! | [`privacy`] | risk tiers, consent, retention |
+//! | [`restriction`] | what was taken away, and the form of its journal |
 
 pub mod access;
 pub mod audit;
@@ -17,5 +18,6 @@ pub mod keys;
 pub mod media;
 pub mod privacy;
 pub mod random;
+pub mod restriction;
 pub mod secret;
 pub mod time;

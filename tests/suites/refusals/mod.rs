@@ -14,7 +14,7 @@
 //! | a completed upload that is refused: 4xx, HEAD 410 | `what_is_no_recording_is_refused_audited_and_removed` |
 //! | nothing half-written is ever playable | `nothing_half_written_is_ever_playable` |
 //! | a file that is not what it claims, a polyglot | `content`, and `vault-core::media::container` |
-//! | Range to the letter | `range`, and the model in `vault-server::http::range` |
+//! | Range to the letter | `range`, and the model in `vault-fields::range` |
 //! | flipped, truncated, swapped, reordered, missing parts; edited rows | `tampering` |
 //! | superseded segments | `swapped_reordered_superseded_and_truncated_segments` (vault-core) |
 //! | a swapped or foreign wrap | `p2_wraps_swapped_foreign_and_renamed` |

@@ -81,7 +81,8 @@ fn directory(file: &Path) -> PathBuf {
 
 /// Removes the databases of tests that are over.
 async fn remove_left_over(conn: &mut PgConnection) {
-    let text = "SELECT datname::text, shobj_description(oid, 'pg_database') FROM pg_database WHERE datname LIKE 'vault\\_%'";
+    let text =
+        "SELECT datname::text, shobj_description(oid, 'pg_database') FROM pg_database WHERE datname LIKE 'vault\\_%'";
     let databases = sqlx::query_as::<_, (String, Option<String>)>(text).fetch_all(&mut *conn).await.unwrap();
     let over = |directory: &Option<String>| directory.as_ref().is_some_and(|path| !Path::new(path).exists());
     for (name, _) in databases.iter().filter(|(_, directory)| over(directory)) {

@@ -1,16 +1,16 @@
 //! The journal of restrictions in the object store (`docs/format.md` §9): what a database restored from a backup
-//! reads to learn what was taken away since. Identifiers only.
+//! reads to learn what was taken away since. Identifiers only; an entry's form is [`vault_core::restriction::journal`]'s.
 
 use core::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use serde::{Deserialize, Serialize};
-use vault_core::time::Timestamp;
+use vault_core::restriction::Numbered;
+use vault_core::restriction::journal::{self, InvalidEntry};
 
 use super::{RestrictError, View};
 use crate::objects::{Name, ObjectError, Objects};
 use crate::store::Store;
-use crate::store::restrictions::{self as rows, Act, Kind, Numbered, Restriction};
+use crate::store::restrictions as rows;
 
 /// How far beyond a missing number to look for later ones. Numbers are missing while the object store could not be
 /// written; a run of more than this many, followed by a loss of the database, would not be noticed.
@@ -26,57 +26,15 @@ const LONGEST_GAP: usize = 4_096;
 /// How long an act waits for its journal entry before it is answered as not journalled.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 
-/// An entry of the journal; members in alphabetical order, so that it is written the same way each time.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    act: String,
-    at: Timestamp,
-    counter: i64,
-    kind: String,
-    target: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    until: Option<Timestamp>,
-    v: u32,
-}
-
-impl Entry {
-    fn of(numbered: &Numbered) -> Self {
-        let Numbered { counter, restriction, at } = numbered;
-        Self {
-            act: restriction.act.name().to_owned(),
-            at: *at,
-            counter: *counter,
-            kind: restriction.kind.name().to_owned(),
-            target: restriction.target.to_string(),
-            until: restriction.until,
-            v: 1,
-        }
-    }
-
-    fn read(bytes: &[u8], counter: i64) -> Result<Numbered, RestrictError> {
-        let damaged = RestrictError::Journal { counter };
-        let Ok(entry) = serde_json::from_slice::<Self>(bytes) else { return Err(damaged) };
-        if entry.v != 1 || entry.counter != counter {
-            return Err(damaged);
-        }
-        match (entry.act.parse(), entry.kind.parse(), entry.target.parse()) {
-            // What is final is not given back: no vault writes that.
-            (Ok(Act::Lift), Ok(kind), _) if Kind::is_final(kind) => Err(damaged),
-            (Ok(act), Ok(kind), Ok(target)) => {
-                let restriction = Restriction { act, kind, target, until: entry.until };
-                Ok(Numbered { counter, restriction, at: entry.at })
-            }
-            _ => Err(damaged),
-        }
+impl From<InvalidEntry> for RestrictError {
+    fn from(InvalidEntry { counter }: InvalidEntry) -> Self {
+        Self::Journal { counter }
     }
 }
 
 /// Writes one entry. Written again it is the same bytes under the same name.
 async fn write(objects: &Objects, numbered: &Numbered) -> Result<(), RestrictError> {
-    let bytes =
-        serde_json::to_vec(&Entry::of(numbered)).map_err(|_| RestrictError::Journal { counter: numbered.counter })?;
-    Ok(objects.put(&Name::journal(numbered.counter), bytes).await?)
+    Ok(objects.put(&Name::journal(numbered.counter), journal::write(numbered)?).await?)
 }
 
 /// Writes these entries and notes that they are written.
@@ -117,7 +75,7 @@ pub async fn read_to_counter(store: &Store, objects: &Objects, view: &View) -> R
     let mut entries = stream::iter(1..=known)
         .map(|counter| async move {
             match objects.get(&Name::journal(counter)).await {
-                Ok(bytes) => Entry::read(&bytes, counter).map(Some),
+                Ok(bytes) => Ok::<_, RestrictError>(Some(journal::read(&bytes, counter)?)),
                 Err(ObjectError::Missing) => Ok(None),
                 Err(e) => Err(e.into()),
             }
@@ -163,7 +121,7 @@ pub async fn replay(store: &Store, objects: &Objects) -> Result<Replayed, Restri
             }
             Err(e) => return Err(e.into()),
         };
-        let numbered = Entry::read(&bytes, counter)?;
+        let numbered = journal::read(&bytes, counter)?;
         let mut tx = store.begin("replay_restriction").await?;
         rows::restore(&mut tx, numbered).await?;
         tx.commit().await?;
@@ -173,36 +131,4 @@ pub async fn replay(store: &Store, objects: &Objects) -> Result<Replayed, Restri
         ahead = 1;
     }
     Ok(replayed)
-}
-
-#[cfg(test)]
-mod tests {
-    use vault_core::ids::GrantId;
-
-    use super::*;
-
-    #[test]
-    fn an_entry_is_what_the_format_says() {
-        let at = Timestamp::from_millis(1_790_000_000_000);
-        let grant: GrantId = "01a00000-0000-7000-8000-000000000001".parse().unwrap();
-        let restriction = Restriction { until: Some(at), ..Restriction::grant_revoked(grant) };
-        let numbered = Numbered { counter: 7, restriction, at };
-        let text = serde_json::to_string(&Entry::of(&numbered)).unwrap();
-        assert_eq!(
-            text,
-            r#"{"act":"impose","at":"2026-09-21T14:13:20.000Z","counter":7,"kind":"grant-revoked","target":"01a00000-0000-7000-8000-000000000001","until":"2026-09-21T14:13:20.000Z","v":1}"#
-        );
-        assert_eq!(Entry::read(text.as_bytes(), 7).unwrap(), numbered);
-        for bad in [
-            text.replace("impose", "grant"),
-            // p6: nothing that is final is lifted by a file.
-            text.replace("impose", "lift"),
-            text.replace("\"v\":1", "\"v\":2"),
-            "{}".to_owned(),
-            String::new(),
-        ] {
-            assert!(matches!(Entry::read(bad.as_bytes(), 7), Err(RestrictError::Journal { counter: 7 })), "{bad}");
-        }
-        assert!(Entry::read(text.as_bytes(), 8).is_err(), "an entry under another number");
-    }
 }

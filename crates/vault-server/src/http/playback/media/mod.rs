@@ -14,12 +14,12 @@ use axum::response::IntoResponse as _;
 use bytes::Bytes;
 use futures_util::stream;
 use vault_api::code::Code;
+use vault_fields::precondition::{self, Outcome, Tag};
+use vault_fields::range::{self, ByteRange, Selection};
 
 use crate::app::error::Failure;
 use crate::app::play::live::{Ended, Live};
 use crate::app::play::stream::{Gate, Playing};
-use crate::http::precondition::{self, Outcome, Tag};
-use crate::http::range::{self, ByteRange, Selection};
 
 /// Headers of every answer that has to do with media: kept nowhere, run nowhere, told nowhere.
 const HEADERS: [(HeaderName, &str); 7] = [

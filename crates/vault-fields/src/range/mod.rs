@@ -12,9 +12,9 @@
 
 use core::cmp::Ordering;
 
-use axum::http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 
-use super::precondition::Tag;
+use crate::precondition::Tag;
 
 /// Most parts in one answer. Players ask for one; a download tool for a few.
 pub const MAX_PARTS: usize = 16;

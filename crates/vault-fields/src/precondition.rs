@@ -3,7 +3,7 @@
 //! The vault sends strong tags and no `Last-Modified`, so `If-Modified-Since` and `If-Unmodified-Since` have nothing
 //! to compare with and are ignored, as §13.1.3 and §13.1.4 say.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// The strong entity tag of what is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
