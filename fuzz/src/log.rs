@@ -191,14 +191,14 @@ pub fn export_line(data: &[u8]) {
     let Ok((entry, shown)) = bundle::parse_line(7, line) else { return };
     assert!(shown.iter().all(|shown| shown.index == 7));
     // A break within the entry would be none of a line's: the writer refuses it.
-    let Ok(again) = bundle::entry_line(&entry, &shown) else {
+    let Ok(again) = bundle::entry_line(entry, &shown) else {
         assert!(entry.contains(&b'\n') || entry.contains(&b'\r'));
         return;
     };
     assert!(again.ends_with('\n') && !again.trim_end_matches('\n').contains('\n'));
     let (entry_again, shown_again) = bundle::parse_line(7, again.trim_end_matches('\n')).expect("it was written");
     assert_eq!(entry_again, entry);
-    assert_eq!(bundle::entry_line(&entry_again, &shown_again).as_ref(), Ok(&again));
+    assert_eq!(bundle::entry_line(entry_again, &shown_again).as_ref(), Ok(&again));
 }
 
 /// A log as somebody shows it.
