@@ -115,6 +115,18 @@ fn lists_and_states() {
     let rotated = run("key-officer", &["keys", "rotate", "demo", "--reason", "Test", "--wait"]).expect(0).json();
     assert_eq!((&rotated["state"], &rotated["to_version"]), (&"done".into(), &2.into()), "{rotated}");
     assert_eq!(run("analyst", &["records", "show", &record]).expect(0).json()["key_version"], 2);
+    let plan = run("key-officer", &["keys", "rotate", "demo", "--plan"]).expect(0).json();
+    assert_eq!(plan["operations"][3]["operation"], "rewrap", "{plan}");
+    let status = run("key-officer", &["keys", "status", "demo", "--watch"]).expect(0).json();
+    assert_eq!((&status["rotation"]["state"], &status["rotation"]["moved"]), (&"done".into(), &1.into()), "{status}");
+    for command in ["pause", "resume", "throttle"] {
+        let refused = run("key-officer", &["keys", command, "demo"]).expect(1).json();
+        assert_eq!(refused["code"], "rotation_not_running", "{command}");
+    }
+    let verified = run("key-officer", &["keys", "verify"]).expect(0).json();
+    assert_eq!((&verified["checked"], &verified["findings"]), (&5.into(), &serde_json::json!([])), "{verified}");
+    let nothing = run("key-officer", &["keys", "verify", "demo"]).expect(0).json();
+    assert_eq!(nothing, verified, "the one collection there is");
     let refused = run("analyst", &["keys", "list", "demo"]).expect(1).json();
     assert_eq!(refused["code"], "forbidden");
     let _log = cli::verify_log(&vault).expect(0);

@@ -17,6 +17,7 @@ mod power_loss;
 mod production;
 mod refusals;
 mod restrict;
+mod rotation;
 mod scopes;
 mod story;
 mod tampering;

@@ -192,7 +192,11 @@ codes! {
 
     // Keys and custody
     RotationRunning, "rotation_running", 409, "A rotation is under way",
-        "Wait until it is done.";
+        "Wait until it is done, or resume it if it is paused.";
+    RotationNotRunning, "rotation_not_running", 409, "No rotation is under way, or not in that state",
+        "Read the rotation's state.";
+    KeyCeiling, "key_ceiling", 503, "The collection's key has wrapped as many new keys as its policy allows",
+        "It is rotated by itself; if it stays, ask a key officer to rotate it, then try again.";
     KeyUnusable, "key_unusable", 409, "The key is not in a state that allows this",
         "Read the keys' states.";
     Sealed, "sealed", 503, "The vault is sealed",

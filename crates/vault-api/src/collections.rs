@@ -185,6 +185,29 @@ pub struct AccessPolicy {
     pub grant_days: u32,
 }
 
+/// When the collection's keys are due. What is left out is as usual (`docs/keys.md`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyPolicy {
+    /// Days a key version stays active before it is rotated by itself: 1 to 730; 180 when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 730, example = 90)]
+    pub cryptoperiod_days: Option<u32>,
+    /// New records under one version from which on it is rotated by itself: at least 10; 4,000,000 when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 10, example = 1_000_000)]
+    pub soft_ceiling: Option<u64>,
+    /// New records under one version from which on uploads are refused until it is rotated: more than the soft ceiling;
+    /// 8,000,000 when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 11, example = 2_000_000)]
+    pub hard_ceiling: Option<u64>,
+    /// Days an empty version is kept before it is due for destruction: at most 3,650; never when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 3650, example = 30)]
+    pub retire_after_days: Option<u32>,
+}
+
 /// Body of `POST /v1/collections`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -215,6 +238,9 @@ pub struct NewCollection {
     /// Countermeasures that stand.
     #[serde(default)]
     pub countermeasures: Vec<Countermeasure>,
+    /// When its keys are due, where that is not as usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<KeyPolicy>,
 }
 
 /// A collection.
@@ -247,6 +273,9 @@ pub struct Collection {
     pub access: AccessPolicy,
     /// Countermeasures that stand.
     pub countermeasures: Vec<Countermeasure>,
+    /// When its keys are due, where that is not as usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<KeyPolicy>,
     /// What is missing before it may take recordings; empty when nothing is.
     pub missing: Vec<String>,
     /// When it was set up.

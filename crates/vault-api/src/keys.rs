@@ -3,13 +3,17 @@
 //! | call | who | does |
 //! | --- | --- | --- |
 //! | `GET /v1/collections/{c}/keys` | key-officer | → [`CollectionKeys`] |
-//! | `POST /v1/collections/{c}/keys/rotate` [`RotateKeys`] | key-officer | → 202 [`KeyRotation`] |
+//! | `GET /v1/collections/{c}/keys/verify` [`VerifyQuery`] | key-officer | → [`VerifiedKeys`] |
+//! | `POST /v1/collections/{c}/keys/rotate` [`RotateKeys`] | key-officer | → 202 [`KeyRotation`], or with `plan_only` 200 [`KeyPlan`] |
+//! | `GET /v1/collections/{c}/keys/rotation` | key-officer | → [`RotationStatus`] |
+//! | `POST /v1/collections/{c}/keys/rotation/pause`, `…/resume` | key-officer | → 200 [`KeyRotation`] |
+//! | `POST /v1/collections/{c}/keys/rotation/throttle` [`Throttle`] | key-officer | → 200 [`KeyRotation`] |
 //! | `POST /v1/collections/{c}/keys/{version}/destroy`, `…/destroy/confirm` | key-officer | not available yet: 409 `key_unusable` |
 //! | `GET /v1/root` | key-officer | → [`RootStatus`] |
-//! | `POST /v1/root/rotate` [`RotateKeys`] | key-officer | → 200 [`RootStatus`] |
+//! | `POST /v1/root/rotate` [`RotateRoot`] | key-officer | → 200 [`RootStatus`] |
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// States of NIST SP 800-57 part 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -27,6 +31,16 @@ pub enum KeyState {
     Destroyed,
 }
 
+/// A key of the collection's own that its key-encryption key wraps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChildKey {
+    /// Opens what the log's entries say of staff.
+    StaffAudit,
+    /// Makes pseudonyms.
+    Subject,
+}
+
 /// One version of a collection's key-encryption key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct KeyVersion {
@@ -38,12 +52,17 @@ pub struct KeyVersion {
     /// The root epoch that wraps it.
     #[schema(minimum = 1, example = 1)]
     pub root_epoch: u32,
-    /// How often it has wrapped, ever: what the use ceiling counts.
+    /// How often it has wrapped, ever.
     #[schema(example = 128)]
     pub wraps: u64,
-    /// How many record keys it wraps now: zero before it can be destroyed.
+    /// How many of those were of new keys, not moved here by a rotation: what the ceilings of use count.
+    #[schema(example = 26)]
+    pub new_keys: u64,
+    /// How many record keys it wraps now. It is still needed while this is more than zero, or `children` names any.
     #[schema(example = 120)]
     pub records: u64,
+    /// The collection's own keys that it wraps now.
+    pub children: Vec<ChildKey>,
     /// When it was made.
     #[schema(format = "date-time")]
     pub created_at: String,
@@ -70,7 +89,7 @@ pub struct CollectionKeys {
     pub rotation: Option<KeyRotation>,
 }
 
-/// Body of rotating a collection's key or the root key.
+/// Body of rotating a collection's key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RotateKeys {
@@ -78,6 +97,13 @@ pub struct RotateKeys {
     #[serde(default = "not_stated")]
     #[schema(min_length = 1, max_length = 2000, example = "Yearly rotation")]
     pub reason: String,
+    /// Answer what would be done, and do nothing.
+    #[serde(default)]
+    pub plan_only: bool,
+    /// Move at most so many record keys a second; as fast as the database allows when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, example = 5000)]
+    pub throttle: Option<u32>,
 }
 
 fn not_stated() -> String {
@@ -86,8 +112,56 @@ fn not_stated() -> String {
 
 impl Default for RotateKeys {
     fn default() -> Self {
+        Self { reason: not_stated(), plan_only: false, throttle: None }
+    }
+}
+
+/// Body of rotating the root key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RotateRoot {
+    /// Why; goes into the audit log. 1 to 2,000 characters; `not stated` when it is left out.
+    #[serde(default = "not_stated")]
+    #[schema(min_length = 1, max_length = 2000, example = "Yearly rotation")]
+    pub reason: String,
+}
+
+impl Default for RotateRoot {
+    fn default() -> Self {
         Self { reason: not_stated() }
     }
+}
+
+/// One thing that a plan would do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PlannedOperation {
+    /// `create`, `activate`, `deactivate`, `rewrap`: what the audit log calls it.
+    #[schema(example = "rewrap")]
+    pub operation: String,
+    /// The version it is about.
+    #[schema(minimum = 1, example = 1)]
+    pub version: u32,
+    /// For `rewrap`: the version that its keys move to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, example = 2)]
+    pub to_version: Option<u32>,
+    /// For `rewrap`: how many record keys would move.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = 120)]
+    pub records: Option<u64>,
+    /// Why: `requested`, `superseded`, `holds-wraps`, …
+    #[schema(example = "holds-wraps")]
+    pub because: String,
+}
+
+/// What a rotation would do, in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KeyPlan {
+    /// The collection's name.
+    #[schema(example = "demo")]
+    pub collection: String,
+    /// The operations; all but `rewrap` in one transaction.
+    pub operations: Vec<PlannedOperation>,
 }
 
 /// Where a rotation stands.
@@ -96,7 +170,9 @@ impl Default for RotateKeys {
 pub enum RotationState {
     /// The new version wraps; record keys are being moved to it.
     Running,
-    /// Every record key is under the new version.
+    /// The new version wraps; moving record keys is stopped until somebody resumes it.
+    Paused,
+    /// Every record key that opens is under the new version.
     Done,
 }
 
@@ -111,19 +187,152 @@ pub struct KeyRotation {
     pub to_version: u32,
     /// Where it stands.
     pub state: RotationState,
+    /// Why it began: `requested`, `cryptoperiod-over`, `soft-ceiling`, …
+    #[schema(example = "requested")]
+    pub because: String,
     /// Record keys moved so far.
     #[schema(example = 100)]
     pub moved: u64,
-    /// Record keys still to move.
+    /// Record keys not moved: still to move, or damaged.
     #[schema(example = 20)]
     pub remaining: u64,
+    /// Record keys whose wrap does not open. They stay where they are; `keys verify` names them.
+    #[schema(example = 0)]
+    pub damaged: u64,
+    /// At most so many record keys a second, if it is throttled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, example = 5000)]
+    pub throttle: Option<u32>,
+    /// Record keys a second, over the time it was worked on.
+    #[schema(example = 42_000)]
+    pub per_second: u64,
+    /// Seconds until it is done, at that rate; absent when nobody can say yet, and when it is paused or done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = 1)]
+    pub seconds_left: Option<u64>,
     /// When it began.
     #[schema(format = "date-time")]
     pub started_at: String,
+    /// When something last moved or changed.
+    #[schema(format = "date-time")]
+    pub updated_at: String,
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(format = "date-time")]
     pub finished_at: Option<String>,
+}
+
+/// Answer of `GET /v1/collections/{c}/keys/rotation`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RotationStatus {
+    /// The collection's name.
+    #[schema(example = "demo")]
+    pub collection: String,
+    /// The rotation under way, or the last one; absent when there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<KeyRotation>,
+}
+
+/// Body of `POST /v1/collections/{c}/keys/rotation/throttle`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Throttle {
+    /// At most so many record keys a second; as fast as the database allows when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, example = 5000)]
+    pub records_per_second: Option<u32>,
+}
+
+/// Wraps that one page of `keys/verify` opens when the caller does not say.
+pub const DEFAULT_VERIFIED: u32 = 2_000;
+/// The most that it opens.
+pub const MOST_VERIFIED: u32 = 10_000;
+
+/// Query of `GET /v1/collections/{c}/keys/verify`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct VerifyQuery {
+    /// Where to go on: `next_cursor` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// Wraps on a page, 1 to 10,000; 2,000 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(minimum = 1, maximum = 10_000, example = 2_000)]
+    pub limit: Option<u32>,
+}
+
+/// What a wrap holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WrapScope {
+    /// A record's key.
+    Record,
+    /// The collection's staff audit key.
+    StaffAudit,
+    /// The collection's subject key.
+    Subject,
+    /// A version of the collection's key-encryption key, under the root.
+    Kek,
+}
+
+/// What is wrong with a wrap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WrapProblem {
+    /// The row cannot be read.
+    Unreadable,
+    /// There is none.
+    Missing,
+    /// Not a wrap.
+    Malformed,
+    /// It names another version than its row.
+    NamesAnotherKey,
+    /// Its commitment is not that of the key it names.
+    WrongKey,
+    /// It was altered, or belongs to another record.
+    Forged,
+    /// The version it names does not exist.
+    NoSuchVersion,
+    /// The version it names was destroyed.
+    VersionDestroyed,
+    /// The version it names has never been active.
+    VersionUnused,
+    /// The version it names cannot be opened itself.
+    VersionUnusable,
+}
+
+/// A wrap that does not open as it should.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WrapFinding {
+    /// What it should hold.
+    pub scope: WrapScope,
+    /// The record, where it is a record's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = "uuid")]
+    pub record_id: Option<String>,
+    /// The version that should have made it, or that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, example = 1)]
+    pub kek_version: Option<u32>,
+    /// What is wrong.
+    pub problem: WrapProblem,
+}
+
+/// Answer of `GET /v1/collections/{c}/keys/verify`: one page. The first one looks at the collection's own keys too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct VerifiedKeys {
+    /// Wraps looked at.
+    #[schema(example = 2_000)]
+    pub checked: u64,
+    /// Wraps under a compromised version, which are not opened without an incident approval.
+    #[schema(example = 0)]
+    pub skipped: u64,
+    /// Those that do not open under the version they name.
+    pub findings: Vec<WrapFinding>,
+    /// Where the next page begins; absent on the last page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
 }
 
 /// One epoch of the root key.

@@ -90,6 +90,9 @@ impl<'a> Stage<'a> {
             ("POST", "/v1/collections/{}/suspend" | "/v1/collections/{}/keys/rotate") => {
                 json(path.replace("{}", collection), json!({"reason": ""})) // a reason is needed
             }
+            ("POST", rotation) if rotation.starts_with("/v1/collections/{}/keys/rotation/") => {
+                json(path.replace("{}", collection), json!({})) // none is under way
+            }
             ("POST", "/v1/collections/{}/keys/{}/destroy" | "/v1/collections/{}/keys/{}/destroy/confirm") => {
                 plain(path.replacen("{}", collection, 1).replace("{}", "1")) // not available yet
             }

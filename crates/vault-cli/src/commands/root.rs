@@ -1,7 +1,7 @@
 //! `root rotate|status`.
 
 use clap::Subcommand;
-use vault_api::keys::{RootStatus, RotateKeys};
+use vault_api::keys::{RootStatus, RotateRoot};
 
 use crate::commands::Context;
 use crate::error::Failure;
@@ -24,7 +24,7 @@ pub enum RootCommand {
 pub fn run(context: &Context<'_>, command: &RootCommand) -> Result<Report, Failure> {
     let client = context.client()?;
     let status: RootStatus = match command {
-        RootCommand::Rotate { reason } => client.post("/v1/root/rotate", &RotateKeys { reason: reason.clone() })?,
+        RootCommand::Rotate { reason } => client.post("/v1/root/rotate", &RotateRoot { reason: reason.clone() })?,
         RootCommand::Status => client.get("/v1/root", &())?,
     };
     let mut table = Table::new(["epoch", "state", "wraps", "since"]);

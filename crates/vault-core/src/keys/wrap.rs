@@ -65,6 +65,22 @@ impl ChildKind {
             Self::Subject => "subject",
         }
     }
+
+    /// All of them: what moves with its KEK beside the record keys.
+    pub const ALL: [Self; 2] = [Self::StaffAudit, Self::Subject];
+
+    /// The kind called `name`.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    const fn kind(self) -> Kind {
+        match self {
+            Self::StaffAudit => Kind::StaffAuditKey,
+            Self::Subject => Kind::SubjectKey,
+        }
+    }
 }
 
 /// What a wrap holds and what kind of key holds it. The numbers are the format's.
@@ -243,6 +259,11 @@ impl Kek {
         Ok(successor.0.wrap_record_key(successor.1, record, &key))
     }
 
+    /// Whether the wrap of one of the collection's other keys opens; the key in it is wiped at once.
+    pub fn check_child(&self, me: KekRef, child: ChildKind, bytes: &[u8]) -> Result<(), UnwrapError> {
+        unwrap(self.secret(), child.kind(), me.into(), &[], bytes).map(drop)
+    }
+
     /// Moves the wrap of one of the collection's other keys to a successor of this KEK.
     pub fn rewrap_child(
         &self,
@@ -251,10 +272,7 @@ impl Kek {
         child: ChildKind,
         bytes: &[u8],
     ) -> Result<Vec<u8>, UnwrapError> {
-        let kind = match child {
-            ChildKind::StaffAudit => Kind::StaffAuditKey,
-            ChildKind::Subject => Kind::SubjectKey,
-        };
+        let kind = child.kind();
         let key = unwrap(self.secret(), kind, me.into(), &[], bytes)?;
         Ok(wrap(successor.0.secret(), kind, successor.1.into(), &[], &key))
     }

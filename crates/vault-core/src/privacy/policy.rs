@@ -12,6 +12,7 @@ use super::basis::Purpose;
 use super::retention::{MAX_DAYS, days};
 use super::tier::{Countermeasure, Tier};
 use crate::access::scope::{Right, Rights};
+use crate::keys::lifecycle::Policy;
 use crate::time::Timestamp;
 
 /// The notice shown to data subjects. Its exact text is what a consent's hash binds.
@@ -142,6 +143,62 @@ impl AccessPolicy {
     }
 }
 
+/// When the collection's keys are due, where that is not as usual ([`Policy::default`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyPolicy {
+    /// Days a version stays active.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cryptoperiod_days: Option<u32>,
+    /// New records under one version from which on it is rotated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soft_ceiling: Option<u64>,
+    /// New records under one version from which on it refuses to wrap another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hard_ceiling: Option<u64>,
+    /// Days an empty version is kept before it is due for destruction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retire_after_days: Option<u32>,
+}
+
+impl KeyPolicy {
+    /// SP 800-57 part 1, table 1: a symmetric key-wrapping key wraps for at most two years.
+    const LONGEST_CRYPTOPERIOD: u32 = 730;
+    /// Fewer would rotate all the time.
+    const LEAST_CEILING: u64 = 10;
+    /// More than any collection holds; exact as a number in JSON.
+    const MOST_CEILING: u64 = 1 << 40;
+
+    /// The same for the planner.
+    #[must_use]
+    pub fn planned(&self) -> Policy {
+        let usual = Policy::default();
+        Policy {
+            cryptoperiod: self.cryptoperiod_days.map_or(usual.cryptoperiod, days),
+            soft_ceiling: self.soft_ceiling.unwrap_or(usual.soft_ceiling),
+            hard_ceiling: self.hard_ceiling.unwrap_or(usual.hard_ceiling),
+            retire_after: self.retire_after_days.map(days).or(usual.retire_after),
+        }
+    }
+
+    fn check(&self) -> Result<(), InvalidPolicy> {
+        let planned = self.planned();
+        let checks = [
+            (
+                "keys.cryptoperiod_days",
+                self.cryptoperiod_days.is_none_or(|days| (1..=Self::LONGEST_CRYPTOPERIOD).contains(&days)),
+            ),
+            ("keys.soft_ceiling", planned.soft_ceiling >= Self::LEAST_CEILING),
+            (
+                "keys.hard_ceiling",
+                planned.hard_ceiling > planned.soft_ceiling && planned.hard_ceiling <= Self::MOST_CEILING,
+            ),
+            ("keys.retire_after_days", self.retire_after_days.is_none_or(|days| days <= MAX_DAYS)),
+        ];
+        checks.into_iter().find(|(_, holds)| !holds).map_or(Ok(()), |(member, _)| Err(InvalidPolicy(member)))
+    }
+}
+
 /// The policy of a collection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -165,6 +222,9 @@ pub struct CollectionPolicy {
     /// Countermeasures stated to stand.
     #[serde(default)]
     pub countermeasures: Vec<Stated>,
+    /// When its keys are due, where that is not as usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<KeyPolicy>,
 }
 
 /// A policy that cannot be stored, with the member that is wrong.
@@ -205,8 +265,14 @@ impl CollectionPolicy {
         ];
         match checks.into_iter().find(|(_, holds)| !holds) {
             Some((member, _)) => Err(InvalidPolicy(member)),
-            None => Ok(()),
+            None => self.keys.as_ref().map_or(Ok(()), KeyPolicy::check),
         }
+    }
+
+    /// When its keys are due.
+    #[must_use]
+    pub fn key_policy(&self) -> Policy {
+        self.keys.unwrap_or_default().planned()
     }
 
     /// The purpose of that name.
@@ -272,6 +338,7 @@ pub(crate) mod tests {
                 grant_days: 7,
             },
             countermeasures: all.map(stated).to_vec(),
+            keys: None,
         }
     }
 
@@ -283,6 +350,25 @@ pub(crate) mod tests {
         let mut other = policy.clone();
         other.retention_days += 1;
         assert_ne!(other.hash(), policy.hash());
+    }
+
+    fn keys(policy: &mut CollectionPolicy) -> &mut KeyPolicy {
+        policy.keys.get_or_insert_default()
+    }
+
+    /// A collection set up before there were such policies keeps its hash, and with it its place in the log.
+    #[test]
+    fn what_is_not_said_of_keys_is_as_usual_and_changes_no_hash() {
+        let mut policy = very_high();
+        assert!(!policy.to_json().contains("\"keys\""));
+        assert_eq!(policy.key_policy(), Policy::default());
+        keys(&mut policy).cryptoperiod_days = Some(30);
+        keys(&mut policy).retire_after_days = Some(0);
+        policy.check().unwrap();
+        let planned = policy.key_policy();
+        assert_eq!((planned.cryptoperiod, planned.retire_after), (days(30), Some(Duration::ZERO)));
+        assert_eq!(planned.hard_ceiling, Policy::default().hard_ceiling);
+        assert_eq!(CollectionPolicy::parse(policy.to_json().as_bytes()), Ok(policy));
     }
 
     #[test]
@@ -301,5 +387,9 @@ pub(crate) mod tests {
         assert_eq!(wrong(|p| p.retention_days = 0), "retention_days");
         assert_eq!(wrong(|p| p.access.session_seconds = 59), "access.session_seconds");
         assert_eq!(wrong(|p| p.access.grant_days = 91), "access.grant_days");
+        assert_eq!(wrong(|p| keys(p).cryptoperiod_days = Some(731)), "keys.cryptoperiod_days");
+        assert_eq!(wrong(|p| keys(p).soft_ceiling = Some(9)), "keys.soft_ceiling");
+        assert_eq!(wrong(|p| keys(p).hard_ceiling = Some(4_000_000)), "keys.hard_ceiling");
+        assert_eq!(wrong(|p| keys(p).retire_after_days = Some(u32::MAX)), "keys.retire_after_days");
     }
 }

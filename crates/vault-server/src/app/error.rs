@@ -227,7 +227,8 @@ impl From<KeyError> for Failure {
             KeyError::Custody(_) | KeyError::Foreign { .. } | KeyError::NotInitialised | KeyError::Setting { .. } => {
                 Code::KeyringUnusable
             }
-            KeyError::NoActiveKey(_) | KeyError::Ceiling(_) | KeyError::State { .. } => Code::KeyUnusable,
+            KeyError::Ceiling(_) => Code::KeyCeiling,
+            KeyError::NoActiveKey(_) | KeyError::State { .. } => Code::KeyUnusable,
             KeyError::Missing(_) | KeyError::Wrap { .. } | KeyError::LogKey(_) => Code::IntegrityFailure,
             KeyError::Resume(ResumeError::Gone(_)) => Code::UploadExpired,
             KeyError::Resume(ResumeError::Custody(_)) => Code::Unavailable,

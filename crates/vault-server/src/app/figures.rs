@@ -36,12 +36,11 @@ pub async fn refresh(vault: &Vault) {
     metrics.garbage.set(figures.garbage);
     // Every state is there, so that an alarm on one that is not reached yet has a series to look at.
     for state in KeyState::ALL {
-        let found = figures.keys.iter().find(|(name, ..)| name == state.as_str());
-        metrics.keys(state.as_str(), found.map_or(0, |(_, count, _)| *count));
-        if state == KeyState::Active {
-            let ceiling = i64::try_from(vault.keys.policy().hard_ceiling).unwrap_or(i64::MAX);
-            metrics.key_wraps_left.set(ceiling.saturating_sub(found.map_or(0, |(.., wraps)| *wraps)));
-        }
+        let found = figures.keys.iter().find(|(name, _)| name == state.as_str());
+        metrics.keys(state.as_str(), found.map_or(0, |(_, count)| *count));
+    }
+    if let Ok(Ok(left)) = tokio::time::timeout(PATIENCE, figures::wraps_left(&vault.store)).await {
+        metrics.key_wraps_left.set(left);
     }
 }
 

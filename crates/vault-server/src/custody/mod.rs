@@ -20,7 +20,7 @@ use vault_core::time::Timestamp;
 
 pub use private_file::FileError;
 pub use resume::ResumeError;
-pub use service::{KeyError, KeyService, LogKey};
+pub use service::{Checked, Fault, Finding, KeyError, KeyService, LogKey, Rewrapped, Scope};
 
 /// A key wrapped by the root, and the epoch that did.
 pub struct RootWrap {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use vault_core::ids::{CollectionId, RecordId, UploadId};
 use vault_core::keys::hierarchy::RecordKey;
 use vault_core::keys::keyring::{KeyringError, Parameters, Passphrase, Setting};
-use vault_core::keys::lifecycle::KeyState;
+use vault_core::keys::lifecycle::{KeyState, Policy};
 use vault_core::keys::upload::{UploadSecret, unwrap_in_progress, wrap_in_progress};
 use vault_core::keys::wrap::{KekRef, UnwrapError};
 use vault_core::time::{Clock, Timestamp};
@@ -78,7 +78,9 @@ impl House {
 
     async fn wrap(&self, service: &KeyService, kek: KekRef, record: RecordId) -> Result<(u32, Vec<u8>), KeyError> {
         let mut tx = self.store.begin("test").await.unwrap();
-        let wrapped = service.wrap_record_key(&mut tx, kek.collection, record, &RecordKey::generate()).await?;
+        let wrapped = service
+            .wrap_record_key(&mut tx, kek.collection, &Policy::default(), record, &RecordKey::generate())
+            .await?;
         tx.commit().await.unwrap();
         Ok(wrapped)
     }
@@ -232,7 +234,7 @@ async fn p2_a_used_up_version_refuses() {
     let (house, service) = House::founded().await;
     let kek = house.collection(&service).await;
     let mut tx = house.store.begin("test").await.unwrap();
-    let left = service.policy().hard_ceiling - 3;
+    let left = Policy::default().hard_ceiling - 3;
     keys::count_uses(tx.conn(), kek.collection, left, u64::from(u32::MAX)).await.unwrap().unwrap();
     tx.commit().await.unwrap();
     house.wrap(&service, kek, RecordId::from_bytes([1; 16])).await.unwrap();

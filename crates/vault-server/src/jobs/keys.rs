@@ -1,13 +1,18 @@
-//! What a rotation leaves to do: moving record keys, and root wraps that a crash left under an old epoch.
+//! What keys need without anybody asking: moving record keys, rotating what is due, and root wraps that a crash left under
+//! an old epoch.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::app::keys::{rewrap_all, settle_root};
+use crate::app::keys::{rewrap_all, settle_root, upkeep};
 use crate::state::Vault;
 
 /// How soon a rotation is gone on with that another node, or this one before it stopped, has left.
-const LEFT_OVERS: Duration = Duration::from_secs(30);
+const LEFT_OVERS: Duration = Duration::from_secs(5);
+/// How often it is looked whether a key is due. Its uses tell of themselves (`KeyService::due_key`).
+const UPKEEP: Duration = Duration::from_hours(1);
+/// The transaction that found a version due commits by then.
+const COMMITTED: Duration = Duration::from_secs(1);
 
 /// Moves record keys whenever a rotation is under way, until the vault stops.
 pub(super) async fn rewrap(vault: Arc<Vault>) {
@@ -26,6 +31,22 @@ pub(super) async fn rewrap(vault: Arc<Vault>) {
             () = vault.stopping.cancelled() => return,
             () = vault.keys.rotation_to_run() => {}
             () = tokio::time::sleep(LEFT_OVERS) => {}
+        }
+    }
+}
+
+/// Rotates what is due: at the start, every hour by a clock that nobody can set, and when a version reaches a ceiling.
+pub(super) async fn keep_up(vault: Arc<Vault>) {
+    if !opened(&vault).await {
+        return;
+    }
+    loop {
+        // What failed was told, collection by collection.
+        let again = if upkeep(&vault).await.is_ok() { UPKEEP } else { UPKEEP / 60 };
+        tokio::select! {
+            () = vault.stopping.cancelled() => return,
+            () = vault.keys.due_key() => tokio::time::sleep(COMMITTED).await,
+            () = tokio::time::sleep(again) => {}
         }
     }
 }

@@ -23,6 +23,7 @@ pub fn start(vault: &Arc<Vault>) -> JoinSet<()> {
     if vault.config.has(Role::Jobs) {
         jobs.spawn(collector::Collector::of(vault).run_until(vault.closing.clone()));
         jobs.spawn(keys::rewrap(Arc::clone(vault)));
+        jobs.spawn(keys::keep_up(Arc::clone(vault)));
     }
     jobs
 }

@@ -116,6 +116,14 @@ impl Engine {
         }
     }
 
+    /// What copies the engine's own log into the database's file without keeping anybody from writing.
+    pub(super) const fn checkpoint_statement(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => Some("PRAGMA wal_checkpoint(PASSIVE)"),
+            Self::Postgres => None,
+        }
+    }
+
     /// The text of the schema.
     pub(super) const fn schema(self) -> &'static [&'static str] {
         match self {

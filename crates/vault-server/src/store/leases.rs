@@ -8,6 +8,7 @@
 //! ([`Lease::seize`]) when it has not changed for a term: no clock of another node is asked.
 
 use core::time::Duration;
+use std::borrow::Cow;
 
 use sqlx::Row;
 use vault_core::time::Timestamp;
@@ -28,7 +29,7 @@ pub struct Standing {
 /// A lease held by this node.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Lease {
-    name: &'static str,
+    name: Cow<'static, str>,
     fence: i64,
 }
 
@@ -36,11 +37,12 @@ impl Lease {
     /// Takes the lease, or extends it for its holder. `None` while another holds it.
     pub async fn take(
         store: &Store,
-        name: &'static str,
+        name: impl Into<Cow<'static, str>>,
         holder: &str,
         now: Timestamp,
         for_: Duration,
     ) -> Result<Option<Self>, StoreError> {
+        let name = name.into();
         let mut tx = store.begin("take_lease").await?;
         let row = sqlx::query(
             "INSERT INTO leases (name, holder, fence, until) VALUES ($1, $2, 1, $3)
@@ -50,7 +52,7 @@ impl Lease {
              WHERE leases.holder = excluded.holder OR leases.until < $4
              RETURNING fence",
         )
-        .bind(name)
+        .bind(&*name)
         .bind(holder)
         .bind(now.plus(for_).as_millis())
         .bind(now.as_millis())
@@ -79,22 +81,23 @@ impl Lease {
     /// holder lives.
     pub async fn seize(
         store: &Store,
-        name: &'static str,
+        name: impl Into<Cow<'static, str>>,
         holder: &str,
         seen: Option<&Standing>,
         until: Timestamp,
     ) -> Result<Option<Self>, StoreError> {
+        let name = name.into();
         let mut tx = store.begin("seize_lease").await?;
         let (fence, done) = match seen {
             None => {
                 let text = "INSERT INTO leases (name, holder, fence, until) VALUES ($1, $2, 1, $3)
                             ON CONFLICT (name) DO NOTHING";
-                (1, sqlx::query(text).bind(name).bind(holder).bind(until.as_millis()).execute(tx.conn()).await?)
+                (1, sqlx::query(text).bind(&*name).bind(holder).bind(until.as_millis()).execute(tx.conn()).await?)
             }
             Some(seen) => {
                 let text = "UPDATE leases SET holder = $2, fence = fence + 1, until = $3
                             WHERE name = $1 AND fence = $4 AND until = $5";
-                let query = sqlx::query(text).bind(name).bind(holder).bind(until.as_millis());
+                let query = sqlx::query(text).bind(&*name).bind(holder).bind(until.as_millis());
                 (seen.fence + 1, query.bind(seen.fence).bind(seen.until).execute(tx.conn()).await?)
             }
         };
@@ -114,7 +117,7 @@ impl Lease {
         let text = "UPDATE leases SET until = CASE WHEN until >= $3 THEN until + 1 ELSE $3 END
                     WHERE name = $1 AND fence = $2";
         let done =
-            sqlx::query(text).bind(self.name).bind(self.fence).bind(until.as_millis()).execute(tx.conn()).await?;
+            sqlx::query(text).bind(&*self.name).bind(self.fence).bind(until.as_millis()).execute(tx.conn()).await?;
         tx.commit().await?;
         Ok(done.rows_affected() == 1)
     }
@@ -123,7 +126,7 @@ impl Lease {
     pub async fn release(&self, store: &Store) -> Result<(), StoreError> {
         let mut tx = store.begin("release_lease").await?;
         sqlx::query("UPDATE leases SET until = 0 WHERE name = $1 AND fence = $2")
-            .bind(self.name)
+            .bind(&*self.name)
             .bind(self.fence)
             .execute(tx.conn())
             .await?;
@@ -139,11 +142,21 @@ impl Lease {
         tx.commit().await
     }
 
+    /// [`check`](Self::check) and [`renew`](Self::renew) at once, for work that comes in many short transactions.
+    pub async fn check_and_renew(&self, tx: &mut Tx) -> Result<bool, StoreError> {
+        let held = sqlx::query("UPDATE leases SET until = until + 1 WHERE name = $1 AND fence = $2")
+            .bind(&*self.name)
+            .bind(self.fence)
+            .execute(tx.conn())
+            .await?;
+        Ok(held.rows_affected() == 1)
+    }
+
     /// Whether this lease is still the latest, seen inside the transaction that relies on it.
     pub async fn check(&self, tx: &mut Tx) -> Result<bool, StoreError> {
         // An update that changes nothing: until this transaction ends nobody takes the lease.
         let held = sqlx::query("UPDATE leases SET fence = fence WHERE name = $1 AND fence = $2")
-            .bind(self.name)
+            .bind(&*self.name)
             .bind(self.fence)
             .execute(tx.conn())
             .await?;

@@ -40,7 +40,7 @@ pub mod testing;
 pub mod uploads;
 mod values;
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 use std::time::Instant;
@@ -155,6 +155,8 @@ pub struct Store {
     readers: AnyPool,
     urgent: AnyPool,
     metrics: Arc<Metrics>,
+    /// Writing transactions that were asked for on this node.
+    asked: Arc<AtomicU64>,
     /// Whether a scrub is on its way.
     scrubbing: Arc<AtomicBool>,
     /// What the next commits are to suffer.
@@ -173,6 +175,7 @@ impl Store {
             readers,
             urgent,
             metrics,
+            asked: Arc::default(),
             scrubbing: Arc::default(),
             #[cfg(test)]
             faults: Arc::default(),
@@ -191,6 +194,7 @@ impl Store {
     /// and do no other I/O inside. On PostgreSQL others write meanwhile: what was read may be untrue by the time it is
     /// relied on, unless a row was locked by an UPDATE first (`docs/decisions/0007-writers-beside-each-other.md`).
     pub async fn begin(&self, name: &'static str) -> Result<Tx, StoreError> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         let started = Instant::now();
         let settings = self.engine.settings(self.pooler);
         let conn = Conn::within(&self.writers, settings, self.engine.begin_statement()).await;
@@ -203,6 +207,12 @@ impl Store {
             #[cfg(test)]
             faults: Arc::clone(&self.faults),
         })
+    }
+
+    /// How many writing transactions this node has asked for: whoever has much to write sees by it whether others wait.
+    #[must_use]
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
     }
 
     /// A connection for reading: sees what is committed, one statement at a time.
@@ -230,6 +240,8 @@ impl Store {
     /// (`secure_delete`), and this empties the write-ahead log of older pages.
     pub async fn scrub(&self) -> Result<(), StoreError> {
         let Some(statement) = self.engine.scrub_statement() else { return Ok(()) };
+        // Most of the copying, while others write; what is left for the writer is short.
+        self.checkpoint().await?;
         let mut conn = self.writers.acquire().await?;
         // Readers in the way are no error to SQLite: its answer's first column is 1 then, and nothing was emptied.
         let row = sqlx::query(statement).fetch_one(&mut *conn).await?;
@@ -238,6 +250,15 @@ impl Store {
         } else {
             Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut))
         }
+    }
+
+    /// Copies what the engine's own log holds into the database's file, beside those who write: on SQLite the writer that
+    /// finds that log long would do it while all others wait.
+    pub async fn checkpoint(&self) -> Result<(), StoreError> {
+        let Some(statement) = self.engine.checkpoint_statement() else { return Ok(()) };
+        let mut conn = self.readers.acquire().await?;
+        sqlx::query(statement).fetch_one(&mut *conn).await?;
+        Ok(())
     }
 
     /// [`Store::scrub`] in the background: soon, once for all who ask meanwhile, and again until it succeeds.

@@ -1,5 +1,7 @@
 //! The table of legal steps by hand, and properties of every plan.
 
+use core::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -16,7 +18,7 @@ const POLICY: Policy = Policy {
 fn key(version: u32, state: KeyState) -> KeyVersion {
     let activated_at = (state != KeyState::PreActive).then(|| NOW.minus(HOUR));
     let deactivated_at = (!matches!(state, KeyState::PreActive | KeyState::Active)).then(|| NOW.minus(HOUR));
-    KeyVersion { version, state, activated_at, deactivated_at, wraps: 1, holds: 0 }
+    KeyVersion { version, state, activated_at, deactivated_at, wraps: 1, moved: 0, holds: 0 }
 }
 
 #[test]
@@ -79,7 +81,10 @@ fn age_and_use_are_reasons_of_their_own() {
     old.activated_at = Some(NOW.minus(10 * HOUR).plus(Duration::from_millis(1)));
     assert_eq!(operations(&[old.clone()], Demand::Upkeep), []);
     old.wraps = 100;
-    assert_eq!(operations(&[old], Demand::Upkeep)[0], (Operation::Create(2), Reason::SoftCeiling));
+    assert_eq!(operations(&[old.clone()], Demand::Upkeep)[0], (Operation::Create(2), Reason::SoftCeiling));
+    // What was moved here counts for nothing: a rotation is never a reason for the next.
+    old.moved = 1;
+    assert_eq!(operations(&[old], Demand::Upkeep), []);
 }
 
 #[test]
@@ -137,7 +142,6 @@ fn any_keys() -> impl Strategy<Value = Vec<KeyVersion>> {
                 let mut k = key(u32::try_from(i).unwrap() + 1, state);
                 k.activated_at = k.activated_at.map(|_| NOW.minus(HOUR * u32::try_from(activated).unwrap()));
                 k.deactivated_at = k.deactivated_at.map(|_| NOW.minus(HOUR * u32::try_from(deactivated).unwrap()));
-                // Far enough from the ceiling that moving a few wraps is never itself a reason.
                 k.wraps = if state == KeyState::PreActive { 0 } else { wraps * 50 };
                 let holds_some = !matches!(state, KeyState::PreActive | KeyState::Destroyed);
                 k.holds = if holds_some { holds } else { 0 };
@@ -177,5 +181,137 @@ proptest! {
         let again = plan(NOW, &after, &POLICY, Demand::Upkeep).unwrap();
         let again: Vec<_> = again.into_iter().filter(|p| !matches!(p.operation, Operation::Destroy(_))).collect();
         prop_assert_eq!(again, vec![]);
+    }
+}
+
+#[test]
+fn a_cycle_is_of_a_week_to_a_year() {
+    for days in [0, 6, 366, u32::MAX] {
+        assert_eq!(Cycle::days(days), Err(CycleError), "{days}");
+    }
+    assert_eq!(Cycle::days(30), Ok(Cycle::default()));
+    assert_eq!(Cycle::days(7).unwrap().length(), 7 * 24 * HOUR);
+    assert!(Cycle::days(365).is_ok());
+}
+
+/// The root's epochs are versions like any other: a cycle makes one, moves the KEKs, and the one before may go.
+#[test]
+fn the_root_cycles_and_an_empty_epoch_may_go_at_once() {
+    let policy = Policy::root(Cycle::default());
+    let mut epochs = vec![key(1, KeyState::Active)];
+    epochs[0].holds = 3;
+    assert_eq!(plan(NOW, &epochs, &policy, Demand::Upkeep).unwrap(), []);
+    let later = NOW.plus(Cycle::default().length());
+    let cycle = plan(later, &epochs, &policy, Demand::Upkeep).unwrap();
+    let steps: Vec<_> = cycle.iter().map(|p| p.operation).collect();
+    let expected =
+        [Operation::Create(2), Operation::Deactivate(1), Operation::Activate(2), Operation::Rewrap { from: 1, to: 2 }];
+    assert_eq!(steps, expected);
+    assert!(cycle.iter().all(|p| p.reason != Reason::Requested));
+    for step in cycle {
+        apply(&mut epochs, step.operation, later).unwrap();
+    }
+    let gone = Planned { operation: Operation::Destroy(1), reason: Reason::EmptyLongEnough };
+    assert_eq!(plan(later, &epochs, &policy, Demand::Upkeep).unwrap(), [gone]);
+    // An epoch that still wraps something stays, whatever its age.
+    epochs[0].holds = 1;
+    let moved = plan(later, &epochs, &policy, Demand::Upkeep).unwrap();
+    assert!(moved.iter().all(|p| !matches!(p.operation, Operation::Destroy(_))), "{moved:?}");
+}
+
+/// A signing key wraps nothing: its succession moves nothing and destroys nothing by itself.
+#[test]
+fn the_log_key_is_succeeded_and_never_destroyed_by_plan() {
+    let policy = Policy::log_signing();
+    let mut keys = vec![key(1, KeyState::Active)];
+    let later = NOW.plus(policy.cryptoperiod);
+    for step in plan(later, &keys, &policy, Demand::Upkeep).unwrap() {
+        assert!(!matches!(step.operation, Operation::Rewrap { .. }), "{step:?}");
+        apply(&mut keys, step.operation, later).unwrap();
+    }
+    assert_eq!(keys[0].state, KeyState::Deactivated);
+    let much_later = later.plus(policy.cryptoperiod / 2);
+    assert_eq!(plan(much_later, &keys, &policy, Demand::Upkeep).unwrap(), []);
+    assert!(matches!(apply(&mut keys, Operation::Activate(1), later), Err(ApplyError::ActiveAlready(2))));
+    apply(&mut keys, Operation::Deactivate(2), later).unwrap();
+    let illegal = IllegalTransition { from: KeyState::Deactivated, to: KeyState::Active };
+    assert_eq!(apply(&mut keys, Operation::Activate(1), later), Err(ApplyError::Illegal(illegal)));
+}
+
+/// A year in a collection's life, told in steps.
+#[derive(Clone, Debug)]
+enum Event {
+    /// So many recordings arrive.
+    Uploads(u64),
+    /// So many records are erased, wherever they are.
+    Erased(u64),
+    /// Hours pass; negative ones when somebody sets the clock back.
+    Hours(i64),
+    /// A key officer rotates.
+    Rotate,
+    /// The active version leaks.
+    Leak,
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let one = prop_oneof![
+        4 => (0u64..60).prop_map(Event::Uploads),
+        2 => (0u64..80).prop_map(Event::Erased),
+        3 => (-24i64..40).prop_map(Event::Hours),
+        1 => Just(Event::Rotate),
+        1 => Just(Event::Leak),
+    ];
+    proptest::collection::vec(one, 1..40)
+}
+
+proptest! {
+    /// Whatever happens, in whatever order, with a clock that is a day wrong now and then: one version is active
+    /// after every plan, numbers are never used twice, what is gone held nothing and stays gone, the hard ceiling is
+    /// never met while the soft one is heeded, and a plan carried out leaves no other rotation to do.
+    #[test]
+    fn p7_a_life_of_rotations_keeps_every_wrap_and_one_active_version(events in events()) {
+        let mut keys = Vec::new();
+        let (mut now, mut records) = (NOW, 0u64);
+        for event in std::iter::once(Event::Hours(0)).chain(events) {
+            let mut demand = Demand::Upkeep;
+            let active = keys.iter_mut().find(|k: &&mut KeyVersion| k.state == KeyState::Active);
+            match (event, active) {
+                (Event::Uploads(n), Some(active)) => {
+                    prop_assert!(active.fresh() + n <= POLICY.hard_ceiling, "refused below the soft ceiling");
+                    active.wraps += n;
+                    active.holds += n;
+                    records += n;
+                }
+                (Event::Erased(n), _) => {
+                    let mut left = n;
+                    for key in &mut keys {
+                        let gone = left.min(key.holds);
+                        key.holds -= gone;
+                        left -= gone;
+                    }
+                    records -= n - left;
+                }
+                (Event::Hours(n), _) => {
+                    let span = HOUR * u32::try_from(n.unsigned_abs()).unwrap();
+                    now = if n < 0 { now.minus(span) } else { now.plus(span) };
+                }
+                (Event::Rotate, _) => demand = Demand::Rotate,
+                (Event::Leak, Some(active)) => demand = Demand::Compromised(active.version),
+                (_, None) => {}
+            }
+            let before = keys.clone();
+            for step in plan(now, &keys, &POLICY, demand).map_err(|e| TestCaseError::fail(e.to_string()))? {
+                apply(&mut keys, step.operation, now).map_err(|e| TestCaseError::fail(format!("{step:?}: {e}")))?;
+            }
+            prop_assert_eq!(keys.iter().filter(|k| k.state == KeyState::Active).count(), 1);
+            prop_assert_eq!(keys.iter().map(|k| k.holds).sum::<u64>(), records);
+            prop_assert!(keys.iter().all(|k| k.state != KeyState::Destroyed || k.holds == 0));
+            prop_assert!(keys.iter().enumerate().all(|(i, k)| k.version as usize == i + 1));
+            for (old, new) in before.iter().zip(&keys) {
+                prop_assert!(old.state == new.state || old.state.step(new.state).is_ok(), "{old:?} {new:?}");
+            }
+            let again = plan(now, &keys, &POLICY, Demand::Upkeep).unwrap();
+            prop_assert!(again.iter().all(|p| matches!(p.operation, Operation::Destroy(_))), "{again:?}");
+        }
     }
 }

@@ -118,6 +118,7 @@ fn policy(now: Timestamp) -> CollectionPolicy {
             stated(Practice::EncryptionPolicy, "A key for each record, wrapped by this collection's rotated key"),
             stated(Practice::AccessProcedure, "Analysts ask, approvers decide, sessions last 15 minutes"),
         ],
+        keys: None,
     }
 }
 

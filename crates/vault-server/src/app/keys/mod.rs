@@ -1,20 +1,37 @@
-//! Keys: what versions there are, and rotating them.
+//! Keys: what versions there are, rotating them, and proving that every wrap opens (`docs/keys.md`).
 //!
 //! A rotation commits at once: new version active, old one deactivated, the collection's own keys under the new one, and
-//! the entries that say so, in one transaction. Record keys follow in batches ([`rewrap`]), while uploads and playback
-//! go on; media is not touched. The planner's reasons reach the log.
+//! the entries that say so, in one transaction ([`begin`]). Record keys follow in batches ([`rewrap`]), while uploads and
+//! playback go on; media is not touched. The planner's reasons reach the log.
+//!
+//! | file | does |
+//! | --- | --- |
+//! | `begin` | carries a plan out, in the caller's transaction |
+//! | `rotate` | a key officer rotates, or asks what that would do |
+//! | `upkeep` | the vault rotates what is due |
+//! | `rewrap` | moves record keys, on one node at a time |
+//! | `control` | pause, resume, throttle |
+//! | `verify` | whether every wrap opens |
+//! | `show`, `root` | what there is; root epochs |
 
+mod begin;
+mod control;
 mod rewrap;
 mod root;
 mod rotate;
 mod show;
 #[cfg(test)]
 mod tests;
+mod upkeep;
+mod verify;
 
+pub use control::{pause, resume, throttle};
 pub use rewrap::rewrap_all;
 pub use root::{rotate_root, settle_root, show_root};
-pub use rotate::rotate;
-pub use show::{destroy, show};
+pub use rotate::{Wish, planned, rotate};
+pub use show::{destroy, show, status};
+pub use upkeep::upkeep;
+pub use verify::verify;
 
 use vault_core::audit::entry::{Draft, KeyOperation};
 use vault_core::ids::{CollectionId, PersonId};
@@ -24,6 +41,11 @@ use vault_core::time::Timestamp;
 use super::entry::StaffPen;
 use super::error::Failure;
 use crate::state::Vault;
+
+/// The pen for entries about a collection's keys, or about the vault's own.
+async fn pen_of(vault: &Vault, collection: CollectionId) -> Result<StaffPen, Failure> {
+    StaffPen::of(vault, (collection != CollectionId::VAULT).then_some(collection)).await
+}
 
 /// The draft of one planned operation.
 fn drafted(pen: &StaffPen, now: Timestamp, staff: Option<PersonId>, planned: Planned) -> Draft<KeyOperation> {

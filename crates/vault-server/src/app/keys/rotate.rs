@@ -1,136 +1,102 @@
-//! Rotating a collection's KEK.
+//! A key officer rotates a collection's KEK, or asks what that would do.
 
 use std::collections::HashMap;
 
 use vault_api::code::Code;
-use vault_api::keys::KeyRotation;
+use vault_api::keys::{KeyPlan, KeyRotation, PlannedOperation};
 use vault_core::access::person::Place;
 use vault_core::access::role::Action;
-use vault_core::audit::slot::{OpeningUnder, SlotName};
 use vault_core::ids::{CollectionId, CollectionName};
-use vault_core::keys::lifecycle::{Demand, KeyState, KeyVersion, Operation, PlanError, Planned, plan};
-use vault_core::keys::wrap::KekRef;
-use vault_core::time::Timestamp;
+use vault_core::keys::lifecycle::{Demand, Operation};
 
-use super::drafted;
-use super::show::of;
+use super::begin::{Wanted, begin, versions, without_destruction};
+use super::control::checked_throttle;
+use super::pen_of;
+use super::show::rotation_shown;
 use crate::app::callers::Caller;
 use crate::app::collections;
-use crate::app::entry::StaffPen;
 use crate::app::error::Failure;
 use crate::app::people::text;
 use crate::state::Vault;
-use crate::store::keys::{self, RotationRow};
-use crate::store::{Hold, StoreError, Tx};
+use crate::store::{StoreError, keys};
+
+/// How a key officer wants a rotation.
+pub struct Wish<'a> {
+    /// Why.
+    pub reason: &'a str,
+    /// At most so many record keys a second.
+    pub throttle: Option<u32>,
+}
+
+/// Record keys under each version, counted on a connection for reading.
+pub(super) async fn held(vault: &Vault, collection: CollectionId) -> Result<HashMap<u32, u64>, StoreError> {
+    let mut reader = vault.store.read().await?;
+    Ok(keys::records_held(reader.conn(), collection).await?.into_iter().collect())
+}
 
 /// Gives the collection a fresh active KEK version at once; record keys follow in the background.
 pub async fn rotate(
     vault: &Vault,
     caller: &Caller,
     name: &CollectionName,
-    reason: &str,
+    wish: &Wish<'_>,
 ) -> Result<KeyRotation, Failure> {
     let collection = collections::find(vault, name).await?;
     caller.permit_on(Action::KeyRotate, Place::Collection(collection.id))?;
-    let reason = text("reason", reason, 2000)?;
-    let now = vault.clock.now();
-    let pen = StaffPen::of(vault, Some(collection.id)).await?;
-
+    let reason = text("reason", wish.reason, 2000)?;
+    let wanted = Wanted {
+        collection: collection.id,
+        policy: collection.policy.key_policy(),
+        demand: Demand::Rotate,
+        asked: Some((caller.person(), &reason)),
+        throttle: checked_throttle(wish.throttle)?,
+        held: held(vault, collection.id).await?.values().sum(),
+    };
+    let pen = pen_of(vault, collection.id).await?;
     let mut tx = vault.store.begin("rotate_kek").await?;
-    tx.hold(Hold::Keys).await?;
-    if keys::rotation(tx.conn(), collection.id).await?.is_some_and(|r| r.finished_at.is_none()) {
-        return Err(Code::RotationRunning.into());
-    }
-    let versions = versions(&mut tx, collection.id).await?;
-    let planned = plan(now, &versions, vault.keys()?.policy(), Demand::Rotate)?;
-    let mut last = None;
-    for one in &planned {
-        carry_out(vault, &mut tx, collection.id, one.operation, now).await?;
-        let draft = drafted(&pen, now, Some(caller.person()), *one);
-        let draft = draft.slot(SlotName::Reason, reason.clone(), OpeningUnder::Staff);
-        last = Some(vault.ledger()?.enqueue(&mut tx, pen.prepare(draft)?, None).await?);
-    }
-    let rotation = rotation_of(collection.id, &versions, &planned, now)?;
-    exactly_one_active(&mut tx, collection.id, rotation.to).await?;
-    keys::put_rotation(tx.conn(), &rotation).await?;
+    let begun = begin(vault, &mut tx, &pen, &wanted, vault.clock.now()).await?;
+    // Who asks for a rotation gets one: nothing else is planned for that demand.
+    let begun = begun.ok_or(Code::Internal)?;
     tx.commit().await?;
     vault.keys()?.rotation_begun();
-    if let Some(ticket) = last {
-        vault.ledger()?.settle(ticket).await?;
-    }
-    let shown = of(vault, collection.id, &collection.name).await?;
-    shown.rotation.ok_or_else(|| Code::Internal.into())
+    vault.ledger()?.settle(begun.ticket).await?;
+    Ok(rotation_shown(&begun.rotation))
 }
 
-async fn versions(tx: &mut Tx, collection: CollectionId) -> Result<Vec<KeyVersion>, StoreError> {
-    let held: HashMap<u32, u64> = keys::records_held(tx.conn(), collection).await?.into_iter().collect();
-    let rows = keys::keks(tx.conn(), collection).await?;
-    Ok(rows.iter().map(|row| row.planned(held.get(&row.version).copied().unwrap_or(0))).collect())
-}
-
-/// One operation of the plan, in the transaction. Moving record keys is left to the background.
-async fn carry_out(
+/// What [`rotate`] would do now. Changes nothing.
+pub async fn planned(
     vault: &Vault,
-    tx: &mut Tx,
-    collection: CollectionId,
-    operation: Operation,
-    now: Timestamp,
-) -> Result<(), Failure> {
-    let me = KekRef { collection, version: operation.version() };
-    let step = match operation {
-        Operation::Create(_) => {
-            vault.keys()?.make_kek(tx, me, now).await?;
-            return Ok(());
-        }
-        Operation::Rewrap { .. } => return Ok(()),
-        Operation::Activate(_) => (KeyState::PreActive, KeyState::Active),
-        Operation::Deactivate(_) => (KeyState::Active, KeyState::Deactivated),
-        // A demand to rotate plans neither of them.
-        Operation::MarkCompromised(_) | Operation::Destroy(_) => return Err(Code::KeyUnusable.into()),
+    caller: &Caller,
+    name: &CollectionName,
+    wish: &Wish<'_>,
+) -> Result<KeyPlan, Failure> {
+    let collection = collections::find(vault, name).await?;
+    caller.permit_on(Action::KeyRotate, Place::Collection(collection.id))?;
+    text("reason", wish.reason, 2000)?;
+    checked_throttle(wish.throttle)?;
+    let held = held(vault, collection.id).await?;
+    let (under_way, versions) = {
+        let mut reader = vault.store.read().await?;
+        let under_way = keys::rotation(reader.conn(), collection.id).await?.is_some_and(|row| !row.is_over());
+        (under_way, versions(reader.conn(), collection.id).await?)
     };
-    if !keys::step_kek(tx.conn(), me, step.0, step.1, now).await? {
-        return Err(Code::Conflict.into());
+    if under_way {
+        return Err(Code::RotationRunning.into());
     }
-    if let Operation::Activate(_) = operation {
-        // The collection's two own keys move here and now: they are what the next entry and pseudonym need.
-        let (active, kek) = vault.keys()?.count(tx, collection, 2).await?;
-        vault.keys()?.rewrap_children(tx, active, &kek).await?;
-    }
-    Ok(())
-}
-
-fn rotation_of(
-    collection: CollectionId,
-    before: &[KeyVersion],
-    planned: &[Planned],
-    now: Timestamp,
-) -> Result<RotationRow, Failure> {
-    let activated = planned.iter().find_map(|p| match p.operation {
-        Operation::Activate(version) => Some(version),
-        _ => None,
-    });
-    let to = activated.ok_or(Code::Internal)?;
-    let from = before.iter().find(|k| k.state == KeyState::Active).map_or(to, |k| k.version);
-    Ok(RotationRow { collection, from, to, cursor: String::new(), done: 0, started_at: now, finished_at: None })
-}
-
-/// The last look before the commit: a plan or a row that lies must not leave a collection with no key or two.
-async fn exactly_one_active(tx: &mut Tx, collection: CollectionId, expected: u32) -> Result<(), Failure> {
-    let rows = keys::keks(tx.conn(), collection).await?;
-    let mut active = rows.iter().filter(|row| row.state == KeyState::Active).map(|row| row.version);
-    match (active.next(), active.next()) {
-        (Some(one), None) if one == expected => Ok(()),
-        _ => Err(Failure::new(Code::IntegrityFailure).detail("a collection has exactly one active key")),
-    }
-}
-
-impl From<PlanError> for Failure {
-    fn from(e: PlanError) -> Self {
-        let code = match e {
-            PlanError::TwoActive(..) => Code::IntegrityFailure,
-            PlanError::NoSuchVersion(_) => Code::NotFound,
-            PlanError::Illegal(_) | PlanError::Exhausted => Code::KeyUnusable,
+    let policy = collection.policy.key_policy();
+    let planned = without_destruction(vault.clock.now(), &versions, &policy, Demand::Rotate)?;
+    let operations = planned.into_iter().map(|one| {
+        let (to_version, records) = match one.operation {
+            Operation::Rewrap { from, to } => (Some(to), Some(held.get(&from).copied().unwrap_or(0))),
+            _ => (None, None),
         };
-        Self::new(code).because(e)
-    }
+        PlannedOperation {
+            operation: one.operation.as_str().to_owned(),
+            version: one.operation.version(),
+            to_version,
+            records,
+            because: one.reason.as_str().to_owned(),
+        }
+    });
+    Ok(KeyPlan { collection: collection.name.to_string(), operations: operations.collect() })
 }

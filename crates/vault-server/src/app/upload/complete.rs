@@ -81,7 +81,9 @@ pub async fn adopt(vault: &Arc<Vault>, offer: Offer<'_>) -> Result<RecordId, Fai
         tx.rollback().await?;
         return Err(Code::UploadBusy.into());
     }
-    let (kek_version, wrap) = keys.wrap_record_key(&mut tx, row.collection, row.record, offer.record_key).await?;
+    let policy = collection.policy.key_policy();
+    let (kek_version, wrap) =
+        keys.wrap_record_key(&mut tx, row.collection, &policy, row.record, offer.record_key).await?;
     let record = RecordRow {
         id: row.record,
         collection: row.collection,

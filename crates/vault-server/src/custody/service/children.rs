@@ -42,10 +42,16 @@ impl KeyService {
         Ok((me, self.kek(me).await?, bytes))
     }
 
-    /// Moves the collection's own keys to `to`, in the caller's transaction; answers how many wraps were made.
-    pub async fn rewrap_children(&self, tx: &mut Tx, to: KekRef, new: &Kek) -> Result<u64, KeyError> {
+    /// Moves the collection's own keys to `to`, which the caller's transaction has made active, and counts the uses.
+    ///
+    /// `to` may have been made in this transaction: should it be rolled back, its number will be another key's, so
+    /// nothing of it is kept here.
+    pub async fn move_children(&self, tx: &mut Tx, to: KekRef) -> Result<(), KeyError> {
+        self.check_open()?;
+        let row = keys::kek(tx.conn(), to).await?.ok_or(KeyError::Missing(to))?;
+        let new = self.custody.unwrap_kek(to, &row.wrap)?;
         let mut moved = 0;
-        for kind in [ChildKind::StaffAudit, ChildKind::Subject] {
+        for kind in ChildKind::ALL {
             let Some((version, bytes)) = keys::child(tx.conn(), to.collection, kind).await? else { continue };
             let from = KekRef { version, ..to };
             if from == to {
@@ -58,10 +64,11 @@ impl KeyService {
                     self.keks.keep(from, self.custody.unwrap_kek(from, &row.wrap)?)
                 }
             };
-            let bytes = old.rewrap_child(from, (new, to), kind, &bytes).map_err(does_not_open("a collection's key"))?;
+            let bytes =
+                old.rewrap_child(from, (&new, to), kind, &bytes).map_err(does_not_open("a collection's key"))?;
             keys::put_child(tx.conn(), to, kind, &bytes).await?;
             moved += 1;
         }
-        Ok(moved)
+        if keys::count_moved(tx.conn(), to, moved).await? { Ok(()) } else { Err(KeyError::NoActiveKey(to.collection)) }
     }
 }

@@ -69,7 +69,7 @@ impl KeyService {
             return Err(KeyError::Missing(me));
         }
         let (staff, subject) = (StaffAuditKey::generate(), SubjectKey::generate());
-        self.count(tx, collection, 2).await?;
+        self.count(tx, collection, 2, u64::MAX).await?;
         keys::put_child(tx.conn(), me, ChildKind::StaffAudit, &kek.wrap_staff_audit_key(me, &staff)).await?;
         keys::put_child(tx.conn(), me, ChildKind::Subject, &kek.wrap_subject_key(me, &subject)).await?;
         // The entry that tells of the collection is drafted in the same transaction and needs them. Should it be

@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use vault_core::ids::{CollectionId, RecordId};
 use vault_core::keys::hierarchy::{Kek, RecordKey};
+use vault_core::keys::lifecycle::Policy;
 use vault_core::keys::wrap::{self, KekRef, UnwrapError};
 
-use super::{KeyError, KeyService, does_not_open};
+use super::{KeyError, KeyService, blocking, does_not_open};
 use crate::store::{Tx, keys};
+
+/// A record with its wrap under another version, or why it did not open.
+pub type Rewrapped = (RecordId, Result<Vec<u8>, UnwrapError>);
 
 impl KeyService {
     /// A KEK version that may unwrap.
@@ -32,37 +36,47 @@ impl KeyService {
     }
 
     /// Wraps a record key under the collection's active KEK and counts the use, in the caller's transaction: should the
-    /// version be retired meanwhile, no row answers and nothing is wrapped.
+    /// version be retired meanwhile, no row answers and nothing is wrapped. From the policy's soft ceiling on the job
+    /// that rotates is told; at the hard one nothing is wrapped either.
     pub async fn wrap_record_key(
         &self,
         tx: &mut Tx,
         collection: CollectionId,
+        policy: &Policy,
         record: RecordId,
         key: &RecordKey,
     ) -> Result<(u32, Vec<u8>), KeyError> {
-        let (me, kek) = self.count(tx, collection, 1).await?;
+        let counted = self.count(tx, collection, 1, policy.hard_ceiling).await;
+        let reached = counted
+            .as_ref()
+            .map_or_else(|e| matches!(e, KeyError::Ceiling(_)), |(.., fresh)| *fresh >= policy.soft_ceiling);
+        if reached {
+            self.due.notify_one();
+        }
+        let (me, kek, _) = counted?;
         Ok((me.version, kek.wrap_record_key(me, record, key)))
     }
 
-    /// Counts `uses` of the active version in the caller's transaction and answers it.
-    pub async fn count(
+    /// Counts `uses` of the active version for new keys, in the caller's transaction; answers it, and how many it has
+    /// wrapped with them. The version was committed by another transaction, so it may be kept.
+    pub(super) async fn count(
         &self,
         tx: &mut Tx,
         collection: CollectionId,
         uses: u64,
-    ) -> Result<(KekRef, Arc<Kek>), KeyError> {
+        ceiling: u64,
+    ) -> Result<(KekRef, Arc<Kek>, u64), KeyError> {
         self.check_open()?;
-        let ceiling = self.policy.hard_ceiling;
-        let Some((version, bytes)) = keys::count_uses(tx.conn(), collection, uses, ceiling).await? else {
+        let Some(counted) = keys::count_uses(tx.conn(), collection, uses, ceiling).await? else {
             let active = keys::active(tx.conn(), collection).await?;
             return Err(active.map_or(KeyError::NoActiveKey(collection), |_| KeyError::Ceiling(collection)));
         };
-        let me = KekRef { collection, version };
+        let me = KekRef { collection, version: counted.version };
         let kek = match self.keks.get(me) {
             Some(kek) => kek,
-            None => self.keks.keep(me, self.custody.unwrap_kek(me, &bytes)?),
+            None => self.keks.keep(me, self.custody.unwrap_kek(me, &counted.wrap)?),
         };
-        Ok((me, kek))
+        Ok((me, kek, counted.fresh))
     }
 
     /// Opens a record key's wrap. The row says which version made it, and the wrap says so too: a row edited by hand
@@ -82,14 +96,17 @@ impl KeyService {
         self.kek(me).await?.unwrap_record_key(me, record, bytes).map_err(not_open)
     }
 
-    /// Moves record wraps from one version to another, which must be open; each answers for itself.
+    /// Moves record wraps from one version to another, off the async threads; each answers for itself, in the order given.
     pub async fn rewrap_records(
         &self,
         from: KekRef,
         to: KekRef,
-        wraps: &[(RecordId, Vec<u8>)],
-    ) -> Result<Vec<Result<Vec<u8>, UnwrapError>>, KeyError> {
+        wraps: Vec<(RecordId, Vec<u8>)>,
+    ) -> Result<Vec<Rewrapped>, KeyError> {
         let (old, new) = (self.kek(from).await?, self.kek(to).await?);
-        Ok(wraps.iter().map(|(record, bytes)| old.rewrap_record_key(from, (&new, to), *record, bytes)).collect())
+        let rewrap = move |(record, bytes): (RecordId, Vec<u8>)| {
+            (record, old.rewrap_record_key(from, (&new, to), record, &bytes))
+        };
+        blocking(move || Ok::<_, KeyError>(wraps.into_iter().map(rewrap).collect())).await
     }
 }

@@ -9,6 +9,7 @@
 //! | `log` | the log's signing key |
 //! | `root` | root epochs |
 //! | `resume` | resume keys of uploads under way |
+//! | `verify` | whether every wrap opens under the version it names |
 
 mod children;
 mod found;
@@ -16,6 +17,7 @@ mod keks;
 mod log;
 mod resume;
 mod root;
+mod verify;
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -25,9 +27,12 @@ use vault_core::audit::checkpoint::CheckpointSigner;
 use vault_core::ids::{CollectionId, KeyringId, ResumeKeyId};
 use vault_core::keys::hierarchy::{Kek, ResumeKey, StaffAuditKey, SubjectKey};
 use vault_core::keys::keyring::{Passphrase, Setting};
-use vault_core::keys::lifecycle::{KeyState, Policy};
+use vault_core::keys::lifecycle::KeyState;
 use vault_core::keys::wrap::{KekRef, UnwrapError};
 use vault_core::time::Clock;
+
+pub use keks::Rewrapped;
+pub use verify::{Checked, Fault, Finding, Scope};
 
 use super::cache::Cache;
 use super::resume::ResumeDirectory;
@@ -140,7 +145,6 @@ pub struct KeyService {
     clock: Arc<dyn Clock>,
     setting: Setting,
     log_name: String,
-    policy: Policy,
     resume: Arc<ResumeDirectory>,
     keks: Cache<KekRef, Kek>,
     staff: Cache<CollectionId, StaffAuditKey>,
@@ -148,6 +152,8 @@ pub struct KeyService {
     resume_keys: Cache<ResumeKeyId, ResumeKey>,
     log_key: RwLock<Option<LogKey>>,
     rotation: Notify,
+    /// A version has reached a ceiling.
+    due: Notify,
 }
 
 impl KeyService {
@@ -167,7 +173,6 @@ impl KeyService {
             clock,
             setting,
             log_name: log_name.to_owned(),
-            policy: Policy::default(),
             resume: Arc::new(ResumeDirectory::at(resume)),
             keks: Cache::new(KEKS),
             staff: Cache::new(CHILDREN),
@@ -175,13 +180,8 @@ impl KeyService {
             resume_keys: Cache::new(RESUME_KEYS),
             log_key: RwLock::new(None),
             rotation: Notify::new(),
+            due: Notify::new(),
         }
-    }
-
-    /// When keys are due.
-    #[must_use]
-    pub const fn policy(&self) -> &Policy {
-        &self.policy
     }
 
     /// The kind of custody: `keyring-file`.
@@ -240,6 +240,11 @@ impl KeyService {
     /// Waits until a rotation begins on this node.
     pub async fn rotation_to_run(&self) {
         self.rotation.notified().await;
+    }
+
+    /// Waits until a version reaches a ceiling on this node.
+    pub async fn due_key(&self) {
+        self.due.notified().await;
     }
 
     /// A cached key must not outlive the seal by a race: asked before every use.

@@ -32,6 +32,7 @@ pub(super) fn policy_in(new: &NewCollection) -> Result<CollectionPolicy, Failure
         subject: turned(&new.subject).map_err(wrong("subject"))?,
         access: turned(&new.access).map_err(wrong("access"))?,
         countermeasures: turned(&new.countermeasures).map_err(wrong("countermeasures"))?,
+        keys: turned(&new.keys).map_err(wrong("keys"))?,
     })
 }
 
@@ -61,6 +62,7 @@ pub(super) fn collection(shown: Shown) -> Result<Collection, Failure> {
         subject: turned(&policy.subject).map_err(apart)?,
         access: turned(&policy.access).map_err(apart)?,
         countermeasures: turned(&policy.countermeasures).map_err(apart)?,
+        keys: turned(&policy.keys).map_err(apart)?,
         missing: missing.into_iter().map(Missing::name).collect(),
         created_at: row.created_at.to_string(),
     })
@@ -109,6 +111,7 @@ mod tests {
             "countermeasures": practices.map(|practice| json!({"practice": practice, "statement": "s",
                 "document_sha256": "ab".repeat(32), "approved_by": "Privacy office",
                 "approved_at": "2026-01-01T00:00:00Z", "valid_until": "2027-01-01T00:00:00Z"})),
+            "keys": {"cryptoperiod_days": 90, "soft_ceiling": 1_000, "hard_ceiling": 2_000, "retire_after_days": 30},
         })
     }
 
@@ -119,6 +122,7 @@ mod tests {
         policy.check().unwrap();
         assert_eq!(policy.countermeasures.len(), 9);
         assert!(policy.access.rights().has(Right::Export) && policy.access.case_number);
+        assert_eq!((policy.key_policy().soft_ceiling, policy.key_policy().hard_ceiling), (1_000, 2_000));
         for tier in ["low", "medium", "high", "very-high"] {
             let tiered: NewCollection = serde_json::from_value({
                 let mut value = new();
@@ -141,7 +145,7 @@ mod tests {
         };
         assert_eq!(notice(&row).unwrap().text, sent.notice.text);
         let shown = collection(Shown { row, missing: vec![Missing::TierOfRecordings] }).unwrap();
-        assert_eq!((&shown.purposes, &shown.access), (&sent.purposes, &sent.access));
+        assert_eq!((&shown.purposes, &shown.access, &shown.keys), (&sent.purposes, &sent.access, &sent.keys));
         assert_eq!(shown.missing, ["tier-very-high"]);
     }
 

@@ -3,6 +3,7 @@
 mod destroy;
 mod root;
 mod rotation;
+mod verify;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use crate::state::Vault;
 pub(super) fn routes(vault: &Arc<Vault>) -> Routes {
     Routes::new(vault)
         .add(Access::Caller(Action::KeyRead), routes!(show))
+        .merge(verify::routes(vault))
         .merge(rotation::routes(vault))
         .merge(destroy::routes(vault))
         .merge(root::routes(vault))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use utoipa_axum::routes;
-use vault_api::keys::{RootStatus, RotateKeys};
+use vault_api::keys::{RootStatus, RotateRoot};
 use vault_api::problem::Problem;
 use vault_core::access::role::Action;
 
@@ -31,7 +31,7 @@ async fn show_root(State(vault): State<Arc<Vault>>, SignedIn(caller): SignedIn) 
 }
 
 /// Rotates the root key: a fresh epoch wraps every collection's key versions and the log's signing key.
-#[utoipa::path(post, path = "/v1/root/rotate", tag = "keys", security(("bearer" = [])), request_body = Option<RotateKeys>,
+#[utoipa::path(post, path = "/v1/root/rotate", tag = "keys", security(("bearer" = [])), request_body = Option<RotateRoot>,
     responses((status = 200, body = RootStatus), (status = 400, body = Problem), (status = 401, body = Problem),
         (status = 403, body = Problem), (status = 422, body = Problem),
         (status = 500, body = Problem, description = "`keyring_unusable`: the keyring could not be stored; nothing has changed"),
@@ -39,7 +39,7 @@ async fn show_root(State(vault): State<Arc<Vault>>, SignedIn(caller): SignedIn) 
 async fn rotate_root(
     State(vault): State<Arc<Vault>>,
     SignedIn(caller): SignedIn,
-    MaybeBody(request): MaybeBody<RotateKeys>,
+    MaybeBody(request): MaybeBody<RotateRoot>,
 ) -> Result<Json<RootStatus>, Failure> {
     keys::rotate_root(&vault, &caller, &request.reason).await.map(Json)
 }

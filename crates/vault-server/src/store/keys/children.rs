@@ -1,10 +1,11 @@
 //! What a KEK version wraps: record keys, and the collection's own keys.
 
+use sqlx::AssertSqlSafe;
 use vault_core::ids::{CollectionId, RecordId};
 use vault_core::keys::wrap::{ChildKind, KekRef};
 
 use crate::store::row::Columns;
-use crate::store::{Conn, StoreError};
+use crate::store::{Conn, StoreError, values};
 
 /// How many record keys each version wraps now.
 pub async fn records_held(conn: &mut Conn, collection: CollectionId) -> Result<Vec<(u32, u64)>, StoreError> {
@@ -75,23 +76,107 @@ pub async fn record_wraps(
         .collect()
 }
 
-/// Replaces a record's wrap; false when the record was erased or moved meanwhile.
-pub async fn move_record(
+/// Replaces the wraps of records that `from` still holds, in one statement; answers how many. Those that were erased or
+/// moved meanwhile stay as they are. `batch` is in order of the records' ids, as [`record_wraps`] gave it.
+pub async fn move_records(
     conn: &mut Conn,
-    record: RecordId,
     from: KekRef,
     to: u32,
-    wrap: &[u8],
-) -> Result<bool, StoreError> {
-    let text = "UPDATE records SET wrap = $1, kek_version = $2
-                WHERE id = $3 AND collection_id = $4 AND kek_version = $5 AND wrap IS NOT NULL";
-    let done = sqlx::query(text)
-        .bind(wrap.to_vec())
+    batch: Vec<(RecordId, Vec<u8>)>,
+) -> Result<u64, StoreError> {
+    let ends = |at: Option<&(RecordId, Vec<u8>)>| at.map(|(record, _)| record.to_string());
+    let (Some(first), Some(last)) = (ends(batch.first()), ends(batch.last())) else { return Ok(0) };
+    let mut query = sqlx::query(AssertSqlSafe(moving(batch.len())));
+    for (record, wrap) in batch {
+        query = query.bind(record.to_string()).bind(wrap);
+    }
+    let done = query
         .bind(i64::from(to))
-        .bind(record.to_string())
         .bind(from.collection.to_string())
         .bind(i64::from(from.version))
+        .bind(first)
+        .bind(last)
         .execute(conn)
         .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(done.rows_affected())
+}
+
+/// The statement for `rows` records. The bounds on the id change nothing that it finds: they keep an engine whose statistics are
+/// old from going through all of the version's records for it.
+fn moving(rows: usize) -> String {
+    let n = 2 * rows;
+    let (to, collection, from, first, last) = (n + 1, n + 2, n + 3, n + 4, n + 5);
+    format!(
+        "WITH w (id, wrap) AS (VALUES {}) UPDATE records SET wrap = w.wrap, kek_version = ${to} FROM w
+         WHERE records.id = w.id AND records.collection_id = ${collection} AND records.kek_version = ${from}
+           AND records.id >= ${first} AND records.id <= ${last} AND records.wrap IS NOT NULL",
+        values::rows(rows, 2)
+    )
+}
+
+/// Whether a version still wraps a record key.
+pub async fn holds_records(conn: &mut Conn, kek: KekRef) -> Result<bool, StoreError> {
+    let text = "SELECT 1 FROM records WHERE collection_id = $1 AND kek_version = $2 AND wrap IS NOT NULL LIMIT 1";
+    let query = sqlx::query(text).bind(kek.collection.to_string()).bind(i64::from(kek.version));
+    Ok(query.fetch_optional(conn).await?.is_some())
+}
+
+/// Which versions wrap the collection's own keys.
+pub async fn children(conn: &mut Conn, collection: CollectionId) -> Result<Vec<(ChildKind, u32)>, StoreError> {
+    let rows = sqlx::query("SELECT kind, kek_version FROM kek_children WHERE collection_id = $1 ORDER BY kind")
+        .bind(collection.to_string())
+        .fetch_all(conn)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let columns = Columns::of("kek_children", row);
+            let kind = ChildKind::from_name(&columns.text("kind")?).ok_or_else(|| columns.damaged("kind"))?;
+            Ok((kind, columns.version("kek_version")?))
+        })
+        .collect()
+}
+
+/// A record's wrap as the row has it, for whoever checks whether it opens: what cannot be read of a row is its finding.
+#[derive(Debug)]
+pub struct HeldWrap {
+    /// The id as stored.
+    pub id: String,
+    /// The version that the row names and the wrap; `None` when they are not of their form.
+    pub wrap: Option<(u32, Vec<u8>)>,
+}
+
+/// The wraps of a collection's records after `cursor`, whatever their version, in order of their ids.
+pub async fn all_wraps(
+    conn: &mut Conn,
+    collection: CollectionId,
+    cursor: &str,
+    limit: u32,
+) -> Result<Vec<HeldWrap>, StoreError> {
+    let text = "SELECT id, kek_version, wrap FROM records
+                WHERE collection_id = $1 AND id > $2 AND wrap IS NOT NULL ORDER BY id LIMIT $3";
+    let rows = sqlx::query(text)
+        .bind(collection.to_string())
+        .bind(cursor.to_owned())
+        .bind(i64::from(limit))
+        .fetch_all(conn)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let columns = Columns::of("records", row);
+            let wrap = columns.version("kek_version").and_then(|version| Ok((version, columns.bytes("wrap")?))).ok();
+            Ok(HeldWrap { id: columns.text("id")?, wrap })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_statement_numbers_its_values_through() {
+        let text = moving(2);
+        assert!(text.contains("VALUES ($1, $2), ($3, $4)") && text.contains("kek_version = $5 FROM"), "{text}");
+        assert!(text.contains("collection_id = $6") && text.contains("<= $9"), "{text}");
+    }
 }

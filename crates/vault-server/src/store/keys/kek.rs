@@ -22,6 +22,8 @@ pub struct KekRow {
     pub state: KeyState,
     /// How often it has wrapped, ever.
     pub wraps: u64,
+    /// How many of those were of keys that another version had wrapped before.
+    pub moved: u64,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it became active.
@@ -40,6 +42,7 @@ impl KekRow {
             wrap: columns.bytes("wrap")?,
             state: KeyState::from_name(&state).ok_or_else(|| columns.damaged("state"))?,
             wraps: columns.unsigned("wraps")?,
+            moved: columns.unsigned("moved")?,
             created_at: columns.time("created_at")?,
             activated_at: columns.maybe_time("activated_at")?,
             deactivated_at: columns.maybe_time("deactivated_at")?,
@@ -55,6 +58,7 @@ impl KekRow {
             activated_at: self.activated_at,
             deactivated_at: self.deactivated_at,
             wraps: self.wraps,
+            moved: self.moved,
             holds,
         }
     }
@@ -68,8 +72,8 @@ pub async fn insert_kek(
     wrap: &[u8],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let text = "INSERT INTO keks (collection_id, version, root_epoch, wrap, state, wraps, created_at)
-                VALUES ($1, $2, $3, $4, $5, 0, $6)";
+    let text = "INSERT INTO keks (collection_id, version, root_epoch, wrap, state, wraps, moved, created_at)
+                VALUES ($1, $2, $3, $4, $5, 0, 0, $6)";
     sqlx::query(text)
         .bind(kek.collection.to_string())
         .bind(i64::from(kek.version))
@@ -114,30 +118,58 @@ pub async fn step_kek(
 /// retired and does not see the new one, which was not active when it began; the next statement does.
 const TRIES: usize = 3;
 
-/// Counts `uses` wraps of the active version and answers which it is, with its wrap. `None`: no version is active, or
-/// the active one has reached `ceiling`. In the caller's transaction this is also the guard against the version being
+/// A use of the active version, counted.
+#[derive(Debug)]
+pub struct Counted {
+    /// Which version it is.
+    pub version: u32,
+    /// Its wrap.
+    pub wrap: Vec<u8>,
+    /// How many new keys it has wrapped, these included.
+    pub fresh: u64,
+}
+
+/// Counts `uses` wraps of new keys by the active version and answers which it is. `None`: no version is active, or the
+/// active one has reached `ceiling`. In the caller's transaction this is also the guard against the version being
 /// retired meanwhile.
 pub async fn count_uses(
     conn: &mut Conn,
     collection: CollectionId,
     uses: u64,
     ceiling: u64,
-) -> Result<Option<(u32, Vec<u8>)>, StoreError> {
-    let text = "UPDATE keks SET wraps = wraps + $1 WHERE collection_id = $2 AND state = 'active' AND wraps + $1 <= $3
-                RETURNING version, wrap";
+) -> Result<Option<Counted>, StoreError> {
+    let text = "UPDATE keks SET wraps = wraps + $1
+                WHERE collection_id = $2 AND state = 'active' AND wraps - moved + $1 <= $3
+                RETURNING version, wrap, wraps - moved AS fresh";
     for _ in 0..TRIES {
         let row = sqlx::query(text)
             .bind(bigint(uses)?)
             .bind(collection.to_string())
-            .bind(bigint(ceiling)?)
+            // A ceiling that no counter reaches is none.
+            .bind(i64::try_from(ceiling).unwrap_or(i64::MAX))
             .fetch_optional(&mut *conn)
             .await?;
         if let Some(row) = row {
             let columns = Columns::of("keks", &row);
-            return Ok(Some((columns.version("version")?, columns.bytes("wrap")?)));
+            let (version, fresh) = (columns.version("version")?, columns.unsigned("fresh")?);
+            return Ok(Some(Counted { version, wrap: columns.bytes("wrap")?, fresh }));
         }
     }
     Ok(None)
+}
+
+/// Counts `uses` wraps that `kek` made of keys which another version held before; false when it is not the active one any
+/// more, and nothing it wrapped may stay. No ceiling: there is no other place for these keys.
+pub async fn count_moved(conn: &mut Conn, kek: KekRef, uses: u64) -> Result<bool, StoreError> {
+    let text = "UPDATE keks SET wraps = wraps + $1, moved = moved + $1
+                WHERE collection_id = $2 AND version = $3 AND state = 'active'";
+    let done = sqlx::query(text)
+        .bind(bigint(uses)?)
+        .bind(kek.collection.to_string())
+        .bind(i64::from(kek.version))
+        .execute(conn)
+        .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// The state of the version that is active, if one is: to tell a used-up key from a missing one.
@@ -151,7 +183,7 @@ pub async fn active(conn: &mut Conn, collection: CollectionId) -> Result<Option<
 
 /// One version.
 pub async fn kek(conn: &mut Conn, kek: KekRef) -> Result<Option<KekRow>, StoreError> {
-    let text = "SELECT version, root_epoch, wrap, state, wraps, created_at, activated_at, deactivated_at
+    let text = "SELECT version, root_epoch, wrap, state, wraps, moved, created_at, activated_at, deactivated_at
                 FROM keks WHERE collection_id = $1 AND version = $2";
     let row =
         sqlx::query(text).bind(kek.collection.to_string()).bind(i64::from(kek.version)).fetch_optional(conn).await?;
@@ -160,7 +192,7 @@ pub async fn kek(conn: &mut Conn, kek: KekRef) -> Result<Option<KekRow>, StoreEr
 
 /// All versions of a collection, oldest first.
 pub async fn keks(conn: &mut Conn, collection: CollectionId) -> Result<Vec<KekRow>, StoreError> {
-    let text = "SELECT version, root_epoch, wrap, state, wraps, created_at, activated_at, deactivated_at
+    let text = "SELECT version, root_epoch, wrap, state, wraps, moved, created_at, activated_at, deactivated_at
                 FROM keks WHERE collection_id = $1 ORDER BY version";
     let rows = sqlx::query(text).bind(collection.to_string()).fetch_all(conn).await?;
     rows.iter().map(KekRow::read).collect()

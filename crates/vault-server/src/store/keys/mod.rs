@@ -14,10 +14,17 @@ mod root;
 mod rotations;
 mod vault;
 
-pub use children::{child, move_record, put_child, record_wraps, records_held};
-pub use kek::{KekRow, active, count_uses, insert_kek, kek, keks, keks_under, move_kek, step_kek};
+pub use children::{
+    HeldWrap, all_wraps, child, children, holds_records, move_records, put_child, record_wraps, records_held,
+};
+pub use kek::{
+    Counted, KekRow, active, count_moved, count_uses, insert_kek, kek, keks, keks_under, move_kek, step_kek,
+};
 pub use root::{
     LogKeyRow, held_by_epochs, insert_log_key, log_key, log_keys_under, move_log_key, put_epoch, uploads_under,
 };
-pub use rotations::{RotationRow, advance_rotation, finish_rotation, put_rotation, rotation, rotations_running};
+pub use rotations::{
+    Advance, RotationRow, RotationState, advance_rotation, begin_work, finish_rotation, pause_rotation, put_rotation,
+    rotation, rotations_running, throttle_rotation,
+};
 pub use vault::{insert_meta, meta};

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use vault_core::ids::{ObjectId, PersonId, RecordId};
 use vault_core::keys::hierarchy::RecordKey;
+use vault_core::keys::lifecycle::Policy;
 use vault_core::time::Clock as _;
 
 use crate::app::callers::{Caller, authenticate};
@@ -65,7 +66,8 @@ impl Stage {
         let vault = &self.house.vault;
         let mut tx = vault.store.begin("test_record").await.unwrap();
         let key = RecordKey::generate();
-        let (kek_version, wrap) = vault.keys.wrap_record_key(&mut tx, self.collection.id, id, &key).await.unwrap();
+        let (kek_version, wrap) =
+            vault.keys.wrap_record_key(&mut tx, self.collection.id, &Policy::default(), id, &key).await.unwrap();
         let record = RecordRow {
             id,
             collection: self.collection.id,

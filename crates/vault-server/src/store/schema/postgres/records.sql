@@ -20,7 +20,8 @@ CREATE TABLE records (
 );
 -- A page goes through the ids; what filters ask for stands beside them, so that a row that is left out is not read.
 CREATE INDEX records_page ON records (collection_id, id, state, media, received_at);
-CREATE INDEX records_version ON records (collection_id, kek_version, id);
+-- What each key version wraps, to be counted and moved without reading the rows.
+CREATE INDEX records_version ON records (collection_id, kek_version, id) WHERE wrap IS NOT NULL;
 
 -- Encrypted blobs of a record. `kind`: original.
 CREATE TABLE objects (

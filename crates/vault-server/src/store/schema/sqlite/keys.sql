@@ -6,7 +6,8 @@ CREATE TABLE root_epochs (
 );
 
 -- KEK versions, wrapped by a root epoch. `wraps` counts uses and guards retirement:
--- UPDATE … SET wraps = wraps + 1 WHERE … AND state = 'active'.
+-- UPDATE … SET wraps = wraps + 1 WHERE … AND state = 'active'. `moved` of them were of keys that another version had
+-- wrapped before.
 CREATE TABLE keks (
   collection_id TEXT NOT NULL,
   version       BIGINT NOT NULL,
@@ -14,6 +15,7 @@ CREATE TABLE keks (
   wrap          BLOB NOT NULL,
   state         TEXT NOT NULL,
   wraps         BIGINT NOT NULL,
+  moved         BIGINT NOT NULL,
   created_at    BIGINT NOT NULL,
   activated_at  BIGINT,
   deactivated_at BIGINT,
@@ -39,13 +41,23 @@ CREATE TABLE log_keys (
   created_at BIGINT NOT NULL
 );
 
--- A rotation under way: record keys still to be rewrapped, resumed after the cursor.
+-- Rotations: the one under way in a collection, or its last one. `state`: running, paused, done. `because`: the planner's
+-- reason. `priority`: higher goes first. `throttle`: record keys a second, NULL for as fast as it goes. `total`: record
+-- keys there were to move when work on it began; `done` of them are moved, `damaged` do not open. `worked_ms`: time
+-- it was worked on.
 CREATE TABLE rotations (
   collection_id TEXT NOT NULL PRIMARY KEY,
   from_version  BIGINT NOT NULL,
   to_version    BIGINT NOT NULL,
-  cursor        TEXT NOT NULL,
+  state         TEXT NOT NULL,
+  because       TEXT NOT NULL,
+  priority      BIGINT NOT NULL,
+  throttle      BIGINT,
+  total         BIGINT NOT NULL,
   done          BIGINT NOT NULL,
+  damaged       BIGINT NOT NULL,
+  worked_ms     BIGINT NOT NULL,
   started_at    BIGINT NOT NULL,
+  updated_at    BIGINT NOT NULL,
   finished_at   BIGINT
 );
