@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::*;
-use crate::store::shares;
+use crate::store::{sessions, shares};
 
 /// Two nodes, and a session that was opened on the first and has been served by both.
 struct Pair {
@@ -128,6 +128,30 @@ async fn nobody_joins_a_session_that_is_closed() {
     let store = &pair.one.house.vault.store;
     assert!(!shares::join(store, pair.id, "a third process").await.unwrap(), "its account is closed");
     assert_eq!(store.number("SELECT COUNT(*) FROM session_shares").await, 0);
+}
+
+#[tokio::test]
+async fn no_share_is_entered_beside_a_closing_that_does_not_see_it() {
+    let stage = Stage::set().await;
+    let (store, now) = (&stage.house.vault.store, stage.house.vault.clock.now());
+    for round in 0..12 {
+        let (id, _) = stage.opened().await;
+        let processes: Vec<String> = (0..8).map(|i| format!("process {i}")).collect();
+        let joining = futures_util::future::join_all(processes.iter().map(|name| shares::join(store, id, name)));
+        let closing = async {
+            tokio::time::sleep(Duration::from_millis(round)).await;
+            let mut tx = store.begin("close_by_hand").await.unwrap();
+            assert!(sessions::close(&mut tx, id, now).await.unwrap().is_some());
+            let taken = shares::take(&mut tx, id).await.unwrap();
+            tx.commit().await.unwrap();
+            taken
+        };
+        let (joined, taken) = tokio::join!(joining, closing);
+        for (name, joined) in processes.iter().zip(joined) {
+            assert_eq!(joined.unwrap(), taken.iter().any(|share| share.instance == *name), "{name}");
+        }
+        assert_eq!(store.number("SELECT COUNT(*) FROM session_shares").await, 0);
+    }
 }
 
 #[tokio::test]
