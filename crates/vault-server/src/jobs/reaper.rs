@@ -18,6 +18,9 @@ const FORGET_EVERY: Duration = Duration::from_secs(60);
 /// How often it is looked which sessions are over: whoever closed one elsewhere waits for what was served here.
 const TELL_EVERY: Duration = Duration::from_millis(100);
 
+/// After a failure: what failed is a database that does not answer, or a log that stands still.
+const TELL_AGAIN: Duration = Duration::from_secs(1);
+
 /// Tells what was served of sessions that are over, until the vault closes.
 pub(super) async fn tell(vault: Arc<Vault>) {
     let mut ticks = interval(TELL_EVERY);
@@ -35,6 +38,9 @@ pub(super) async fn tell(vault: Arc<Vault>) {
             tracing::warn!(%failure, causes = failure.causes(), "what was served is not told");
         }
         failing = outcome.is_err();
+        if failing {
+            tokio::time::sleep(TELL_AGAIN).await;
+        }
     }
 }
 
