@@ -233,15 +233,21 @@ impl Objects {
         }
     }
 
-    /// Deletes an object; no error when it is not there. Durable once it returns.
-    pub async fn delete(&self, name: &Name) -> Result<(), ObjectError> {
+    /// Deletes an object that is clutter and no more, and does not wait until its absence would survive a power loss: one
+    /// sync less beside those that others wait for.
+    pub async fn discard(&self, name: &Name) -> Result<(), ObjectError> {
         if let Some(files) = &self.files {
             files.forget(name);
         }
         match timed(self.inner.delete(name.path())).await {
-            Ok(()) | Err(ObjectError::Missing) => {}
-            Err(e) => return Err(e),
+            Ok(()) | Err(ObjectError::Missing) => Ok(()),
+            Err(e) => Err(e),
         }
+    }
+
+    /// Deletes an object; no error when it is not there. Durable once it returns.
+    pub async fn delete(&self, name: &Name) -> Result<(), ObjectError> {
+        self.discard(name).await?;
         match &self.local {
             Some(root) => local::settle_delete(Arc::clone(root), name.clone()).await,
             None => Ok(()),

@@ -15,6 +15,10 @@ use super::sequencer::{Committed, End, Sequencer};
 use super::{LedgerError, Running, Shared, lock};
 use crate::store::leases::Lease;
 
+/// Commits that may wait to be published while others are: a publication syncs two objects and their directories, longer
+/// than a commit takes. More would only make smaller groups.
+const COMMITS_AHEAD: usize = 2;
+
 /// A sequencer with the tasks that belong to it.
 pub(super) struct Sequencing {
     sequencer: Sequencer,
@@ -32,8 +36,8 @@ impl Sequencing {
         lease: Lease,
         committed: Committed,
     ) -> Self {
-        // One commit may run ahead of the one being published; more would only make smaller groups.
-        let (commits, publications) = mpsc::channel(1);
+        // Commits that may run ahead of what is being published; what has come together is published together.
+        let (commits, publications) = mpsc::channel(COMMITS_AHEAD);
         let held = Held::new(&lease);
         let lease = Arc::new(lease);
         let publisher = Publisher {
@@ -128,7 +132,7 @@ pub(super) async fn take_over(
     let publication = (behind > 0 || stale).then(|| {
         let checkpoint: Arc<VerifiedCheckpoint> = Arc::new(signer.sign(head.edge.size(), head.edge.root()));
         let published = Published { checkpoint, edge: head.edge.clone(), tiles: Arc::new(tiles.clone()) };
-        Publication { published, full, due: Vec::new() }
+        Publication::of(published, full, Vec::new())
     });
     let sequencing = Sequencing::begin(shared, running, signer, lease, Committed { head, tiles });
     if let Some(publication) = publication {

@@ -39,11 +39,32 @@ pub(super) struct Due {
     pub(super) inclusion: Vec<Hash>,
 }
 
-/// A committed group on its way out.
+/// Committed groups on their way out.
 pub(super) struct Publication {
     pub(super) published: Published,
     pub(super) full: Vec<Full>,
-    pub(super) due: Vec<Due>,
+    /// Those who wait, group by group, and each group's own checkpoint.
+    pub(super) due: Vec<(Arc<VerifiedCheckpoint>, Vec<Due>)>,
+}
+
+impl Publication {
+    /// One group.
+    pub(super) fn of(published: Published, full: Vec<Full>, due: Vec<Due>) -> Self {
+        let due = vec![(Arc::clone(&published.checkpoint), due)];
+        Self { published, full, due }
+    }
+
+    /// Takes in the group behind it: one bundle and one checkpoint stand for both. Whoever waits for an entry of the first
+    /// still gets the checkpoint of its own group, whose tree the published one extends.
+    fn take_in(&mut self, next: Self) {
+        self.published = next.published;
+        self.full.extend(next.full);
+        self.due.extend(next.due);
+    }
+
+    fn into_due(self) -> impl Iterator<Item = Due> {
+        self.due.into_iter().flat_map(|(_, due)| due)
+    }
 }
 
 /// What readers see: a checkpoint, and the edge and the partial tiles of exactly its size.
@@ -90,7 +111,7 @@ impl Publisher {
     pub(super) async fn run(mut self, mut publications: mpsc::Receiver<Publication>) {
         let mut partials = VecDeque::new();
         loop {
-            let publication = match timeout(LOOK_AGAIN, publications.recv()).await {
+            let mut publication = match timeout(LOOK_AGAIN, publications.recv()).await {
                 Ok(Some(publication)) => publication,
                 Ok(None) => return,
                 Err(_) => {
@@ -98,23 +119,27 @@ impl Publisher {
                     continue;
                 }
             };
+            while let Ok(next) = publications.try_recv() {
+                publication.take_in(next);
+            }
             if !self.write(&publication).await {
                 // Committed and not published: whoever sequences next publishes it, and those who wait learn it then.
                 publications.close();
-                self.shared.set_aside(publication.due);
+                self.shared.set_aside(publication.into_due());
                 while let Some(publication) = publications.recv().await {
-                    self.shared.set_aside(publication.due);
+                    self.shared.set_aside(publication.into_due());
                 }
                 return;
             }
             self.shared.publish_failed.store(false, Ordering::Relaxed);
             let Publication { published, full, due } = publication;
-            let checkpoint = Arc::clone(&published.checkpoint);
             self.tidy(&mut partials, &published.tiles, &full);
             self.running.publish(published);
-            for Due { index, done, inclusion } in due {
-                // Whoever gave up has a committed entry that released nothing.
-                let _ = done.send(Release { index, inclusion, checkpoint: Arc::clone(&checkpoint) });
+            for (checkpoint, due) in due {
+                for Due { index, done, inclusion } in due {
+                    // Whoever gave up has a committed entry that released nothing.
+                    let _ = done.send(Release { index, inclusion, checkpoint: Arc::clone(&checkpoint) });
+                }
             }
             self.shared.release_placed(&self.running).await;
         }
@@ -177,7 +202,7 @@ impl Publisher {
         let objects = self.shared.objects.clone();
         tokio::spawn(async move {
             for name in names {
-                if let Err(e) = objects.delete(&name).await {
+                if let Err(e) = objects.discard(&name).await {
                     tracing::warn!(error = %e, %name, "a partial bundle that nobody needs is left");
                 }
             }
@@ -279,8 +304,8 @@ impl Ledger {
 
 impl Shared {
     /// Keeps those whose entries are committed until a checkpoint covers them.
-    pub(super) fn set_aside(&self, due: Vec<Due>) {
-        lock(&self.placed).extend(due.into_iter().map(|due| (due.index, due.done)));
+    pub(super) fn set_aside(&self, due: impl Iterator<Item = Due>) {
+        lock(&self.placed).extend(due.map(|due| (due.index, due.done)));
     }
 
     /// Releases those whose entries the published checkpoint covers.

@@ -187,7 +187,7 @@ impl Sequencer {
         self.shared.metrics.audit_size.set(i64::try_from(next.head.edge.size()).unwrap_or(i64::MAX));
         self.committed = next;
         let (edge, tiles) = (self.committed.head.edge.clone(), Arc::new(self.committed.tiles.clone()));
-        Publication { published: Published { checkpoint, edge, tiles }, full, due }
+        Publication::of(Published { checkpoint, edge, tiles }, full, due)
     }
 
     /// Takes what waits in memory, but for what nobody waits for any more.
