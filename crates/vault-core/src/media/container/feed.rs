@@ -11,6 +11,8 @@ pub(super) const MAX_AHEAD: usize = 320;
 /// No recording comes near this; sums of sizes below it cannot overflow.
 const MAX_POSITION: u64 = 1 << 60;
 
+const TOO_LONG: Refusal = Refusal::Malformed("an impossible length");
+
 /// What kind of bytes are passed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Zone {
@@ -106,14 +108,15 @@ impl Feed {
     }
 
     fn take(&mut self, length: u64, zone: Zone) -> Result<(), Refusal> {
-        if length == 0 || length > MAX_POSITION || self.position > MAX_POSITION {
-            return Err(Refusal::Malformed("an impossible length"));
+        if length == 0 || length > MAX_POSITION {
+            return Err(TOO_LONG);
         }
         self.in_media = zone == Zone::Media;
         let here = usize::try_from(length).map_or(self.ahead.len(), |length| length.min(self.ahead.len()));
+        let end = self.end_of(here)?;
         self.scanner.scan(self.position, &self.ahead[..here], self.in_media)?;
         self.ahead.drain(..here);
-        self.position += here as u64;
+        self.position = end;
         self.skip = length - here as u64;
         Ok(())
     }
@@ -126,9 +129,16 @@ impl Feed {
     }
 
     fn pass(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        let end = self.end_of(bytes.len())?;
         self.scanner.scan(self.position, bytes, self.in_media)?;
-        self.position += bytes.len() as u64;
+        self.position = end;
         Ok(())
+    }
+
+    /// Where the next `count` bytes end.
+    fn end_of(&self, count: usize) -> Result<u64, Refusal> {
+        let end = self.position.checked_add(count as u64).filter(|end| *end <= MAX_POSITION);
+        end.ok_or(TOO_LONG)
     }
 
     pub(super) fn save(&self, out: &mut Writer) {
@@ -143,7 +153,7 @@ impl Feed {
     pub(super) fn restore(from: &mut Reader<'_>) -> Result<Self, InvalidState> {
         let ahead = from.bytes(MAX_AHEAD)?.to_vec();
         let (skip, rest, in_media, position) = (from.u64()?, from.bool()?, from.bool()?, from.u64()?);
-        if position > 2 * MAX_POSITION || skip > MAX_POSITION || (skip > 0 && !ahead.is_empty()) {
+        if position > MAX_POSITION || skip > MAX_POSITION || (skip > 0 && !ahead.is_empty()) {
             return Err(InvalidState);
         }
         Ok(Self { ahead, skip, rest, in_media, position, scanner: Scanner::restore(from)? })

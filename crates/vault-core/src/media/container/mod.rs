@@ -38,7 +38,7 @@ use state::{Reader, Writer};
 pub const MAX_STATE: usize = 1024;
 
 /// Version of the saved state.
-const STATE_VERSION: u8 = 1;
+const STATE_VERSION: u8 = 2;
 
 /// What a recording is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,7 +2,7 @@
 //!
 //! A file can be two things at once: browsers look for markup in the first bytes, PDF readers for
 //! `%PDF-` in the first kilobyte, archive tools for a directory at the end. So the first kilobyte
-//! and all headers, metadata and padding are searched for markup and documents, and everything is
+//! and all headers, metadata and padding are searched for markup and documents that begin there, and everything is
 //! searched for the end of a ZIP directory (eight fixed bytes, so samples do not make one by chance).
 
 use memchr::memmem;
@@ -10,7 +10,7 @@ use memchr::memmem;
 use super::Refusal;
 use super::state::{InvalidState, Reader, Writer};
 
-/// Longest pattern less one.
+/// At least the longest pattern with its delimiter, less one.
 const CARRY: usize = 15;
 /// How far content sniffers look.
 const SNIFFED: u64 = 1024;
@@ -37,52 +37,66 @@ pub(super) struct Scanner {
     /// The last bytes seen, for patterns across portions.
     carry: [u8; CARRY],
     held: usize,
-    carry_structure: bool,
+    /// Which of them are searched for markup: bit n stands for byte n.
+    searched: u16,
 }
 
 impl Scanner {
-    /// Searches `bytes`, which begin at `position`.
+    /// Searches `bytes`, which begin at `position`. Markup counts where it begins, byte by byte: in what is not media, and
+    /// in the first kilobyte. So the answer does not depend on how a recording is cut into portions.
     pub(super) fn scan(&mut self, position: u64, bytes: &[u8], in_media: bool) -> Result<(), Refusal> {
         if bytes.is_empty() {
             return Ok(());
         }
-        let structure = !in_media || position < SNIFFED;
+        let sniffed = usize::try_from(SNIFFED.saturating_sub(position)).unwrap_or(usize::MAX);
+        let searched = if in_media { bytes.len().min(sniffed) } else { bytes.len() };
         let mut joint = [0; 2 * CARRY];
         let (held, fresh) = (self.held, bytes.len().min(CARRY));
         joint[..held].copy_from_slice(&self.carry[..held]);
         joint[held..held + fresh].copy_from_slice(&bytes[..fresh]);
         let joint = &joint[..held + fresh];
-        for (piece, structure) in [(joint, structure || self.carry_structure), (bytes, structure)] {
-            if memmem::find(piece, ZIP_END).is_some() {
-                return Err(Refusal::ActiveContent("a ZIP archive"));
-            }
-            if structure && let Some(what) = find_markup(piece) {
-                return Err(Refusal::ActiveContent(what));
-            }
+        if memmem::find(joint, ZIP_END).is_some() || memmem::find(bytes, ZIP_END).is_some() {
+            return Err(Refusal::ActiveContent("a ZIP archive"));
         }
-        let tail = if bytes.len() >= CARRY { &bytes[bytes.len() - CARRY..] } else { joint };
-        let tail = &tail[tail.len().saturating_sub(CARRY)..];
+        let carried = |at: usize| at < held && self.searched >> at & 1 == 1;
+        if let Some(what) = find_markup(joint, carried).or_else(|| find_markup(bytes, |at| at < searched)) {
+            return Err(Refusal::ActiveContent(what));
+        }
+        // What is searched of the fresh bytes comes first, so its bits are the lowest of theirs.
+        let bits = |count: usize| u32::MAX.checked_shr(32 - u32::try_from(count.min(32)).unwrap_or(32)).unwrap_or(0);
+        let (tail, flags) = if bytes.len() >= CARRY {
+            let from = bytes.len() - CARRY;
+            (&bytes[from..], bits(searched.saturating_sub(from)))
+        } else {
+            let from = joint.len().saturating_sub(CARRY);
+            (&joint[from..], (u32::from(self.searched) | bits(searched) << held) >> from)
+        };
         self.held = tail.len();
         self.carry[..tail.len()].copy_from_slice(tail);
-        self.carry_structure = structure;
+        self.searched = u16::try_from(flags & bits(tail.len())).unwrap_or(u16::MAX);
         Ok(())
     }
 
     pub(super) fn save(&self, out: &mut Writer) {
         out.bytes(&self.carry[..self.held]);
-        out.bool(self.carry_structure);
+        out.u32(u32::from(self.searched));
     }
 
     pub(super) fn restore(from: &mut Reader<'_>) -> Result<Self, InvalidState> {
         let bytes = from.bytes(CARRY)?;
         let mut carry = [0; CARRY];
         carry[..bytes.len()].copy_from_slice(bytes);
-        Ok(Self { carry, held: bytes.len(), carry_structure: from.bool()? })
+        let searched = u16::try_from(from.u32()?).map_err(|_| InvalidState)?;
+        if searched >> bytes.len() != 0 {
+            return Err(InvalidState);
+        }
+        Ok(Self { carry, held: bytes.len(), searched })
     }
 }
 
-fn find_markup(bytes: &[u8]) -> Option<&'static str> {
-    memchr::memchr2_iter(b'<', b'%', bytes).find_map(|at| {
+/// The markup that begins at a place which `counts`.
+fn find_markup(bytes: &[u8], counts: impl Fn(usize) -> bool) -> Option<&'static str> {
+    memchr::memchr2_iter(b'<', b'%', bytes).filter(|at| counts(*at)).find_map(|at| {
         MARKUP
             .iter()
             .find(|(pattern, delimited, _)| starts_with(&bytes[at..], pattern, *delimited))
@@ -133,5 +147,34 @@ mod tests {
         assert_eq!(scanner.scan(6000, b"PK\x05\x06\0\0\0\0", true), Err(Refusal::ActiveContent("a ZIP archive")));
         assert_eq!(Scanner::default().scan(5000, b"PK\x05\x06\0\0\0\x01 <svgx <htmly", false), Ok(()));
         assert!(Scanner::default().scan(1000, b"<script>", true).is_err(), "the first kilobyte is always searched");
+    }
+
+    /// Structure, then samples, then structure, with markup at every place around their borders and that of the first
+    /// kilobyte: what is said of a recording does not depend on how it is cut.
+    #[test]
+    fn markup_counts_where_it_begins_however_the_bytes_are_cut() {
+        let zones = [(0, 40, false), (40, 1100, true), (1100, 1140, false)];
+        let says = |bytes: &[u8], size: usize| {
+            let mut scanner = Scanner::default();
+            zones.iter().any(|(start, end, in_media)| {
+                let mut at = *start;
+                bytes[*start..*end].chunks(size).any(|piece| {
+                    let refused = scanner.scan(at as u64, piece, *in_media).is_err();
+                    at += piece.len();
+                    let mut saved = Writer::default();
+                    scanner.save(&mut saved);
+                    scanner = Scanner::restore(&mut Reader::new(&saved.into_bytes())).unwrap();
+                    refused
+                })
+            })
+        };
+        for begins in (20..60).chain(1000..1120) {
+            let mut bytes = vec![b' '; 1140];
+            bytes[begins..begins + 7].copy_from_slice(b"<script");
+            let counts = !(1024..1100).contains(&begins);
+            for size in [1, 2, 5, 14, 15, 16, 100, 1140] {
+                assert_eq!(says(&bytes, size), counts, "at {begins}, in portions of {size}");
+            }
+        }
     }
 }

@@ -299,7 +299,7 @@ fn what_is_not_a_saved_state_is_refused() {
     }
     assert!(Inspector::restore(&[&saved[..], &[0]].concat()).is_err());
     let mut other = saved;
-    other[0] = 2;
+    other[0] = 1;
     assert!(Inspector::restore(&other).is_err());
 }
 
