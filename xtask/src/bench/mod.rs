@@ -9,8 +9,8 @@
 //! | [`figure`] | readings, medians, bounds |
 //! | [`readings`] | the files below `docs/benchmarks` |
 //! | [`stage`], [`recording`] | a vault of its own, its people, recordings of any length |
-//! | [`client`], [`peers`] | one timed connection; nginx and a tus server of another make |
-//! | [`mod@file`], [`transfer`], [`ranges`], [`memory`], [`scale`], [`audit`], [`nodes`] | the figures measured from outside |
+//! | [`client`], [`peers`] | one timed connection; nginx, a tus server of another make, OpenBao |
+//! | [`mod@file`], [`transfer`], [`ranges`], [`memory`], [`scale`], [`audit`], [`nodes`], [`rotate`] | the figures measured from outside |
 
 mod audit;
 mod client;
@@ -22,6 +22,7 @@ mod peers;
 mod ranges;
 mod readings;
 mod recording;
+mod rotate;
 mod scale;
 mod stage;
 mod transfer;
@@ -70,6 +71,11 @@ const NAMES: &[(&str, Way)] = &[
     ("memory", Way::Here(memory::measure)),
     ("scale", Way::Here(scale::measure)),
     ("nodes.revocation", Way::Here(nodes::revocation)),
+    ("rotate.sqlite", Way::Here(rotate::sqlite)),
+    ("rotate.postgres", Way::Here(rotate::postgres)),
+    ("rotate.openbao", Way::Here(rotate::openbao_rewrap)),
+    ("rotate.playback", Way::Here(rotate::playback)),
+    ("rotate.memory", Way::Here(rotate::memory)),
 ];
 
 /// Runs what was asked for and prints it.

@@ -1,4 +1,4 @@
-//! The peers as processes: nginx, a tus server of another make. Dropped, they are killed.
+//! The peers as processes: nginx, a tus server of another make, OpenBao. Dropped, they are killed.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
@@ -85,6 +85,38 @@ pub fn tus(folder: &Path) -> Result<Peer, String> {
         (Some(Ok(_)), Ok(_)) => Ok(peer),
         _ => Err(format!("the tus server did not say where it listens: {line}")),
     }
+}
+
+/// What OpenBao takes for its root token, in memory and on loopback.
+pub const OPENBAO_TOKEN: &str = "measured";
+
+/// OpenBao in its development mode, which keeps everything in memory.
+pub fn openbao(folder: &Path) -> Result<Peer, String> {
+    let program = tools::openbao()?;
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).map_err(|e| e.to_string())?.port();
+    let host = format!("127.0.0.1:{port}");
+    let mut command = run::command(&program);
+    command.args(["server", "-dev", "-dev-no-store-token"]);
+    command.args([&format!("-dev-listen-address={host}"), &format!("-dev-root-token-id={OPENBAO_TOKEN}")]);
+    // Whatever it keeps for its user stays in this folder.
+    command.current_dir(folder).env("HOME", folder).stdout(Stdio::null()).stderr(Stdio::null());
+    let child = command.spawn().map_err(|error| format!("cannot start OpenBao: {error}"))?;
+    let mut version = run::command(&program);
+    version.arg("version");
+    let made = run::output(version)?.lines().next().unwrap_or_default().to_owned();
+    let mut peer = Peer { child, host, made };
+    let (started, base) = (Instant::now(), format!("http://{}", peer.host));
+    let ready = || crate::demo::http::request(&base, "GET", "/v1/sys/health", None, &[], None);
+    while !ready().is_ok_and(|answer| answer.status == 200) {
+        if let Ok(Some(status)) = peer.child.try_wait() {
+            return Err(format!("OpenBao ended with {status}"));
+        }
+        if started.elapsed() > START {
+            return Err("OpenBao does not come up".to_owned());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(peer)
 }
 
 fn npm_version(home: &Path, package: &str) -> String {

@@ -40,6 +40,11 @@ impl Stage {
         Ok(Self { vault: Vault::start(programs, folder.path())?, folder })
     }
 
+    /// The same in a folder that holds a stopped vault's `data` already.
+    pub fn start_in(programs: &Path, folder: tempfile::TempDir) -> Result<Self, String> {
+        Ok(Self { vault: Vault::start(programs, folder.path())?, folder })
+    }
+
     /// The same, with variables of the server's that say where rows and objects are.
     pub fn start_where(programs: &Path, variables: Vec<(String, String)>) -> Result<Self, String> {
         let folder = in_memory()?;

@@ -4,9 +4,12 @@
 //! | --- | --- |
 //! | `bench_server append FOLDER [DATABASE]` | both sides of `audit.append`: one line of JSON |
 //! | `bench_server fill DATABASE COLLECTION COUNT` | records for `scale` |
+//! | `bench_server wrapped DATA DATABASE COLLECTION COUNT` | records with true wraps for `rotate.*` |
+//! | `bench_server rewrite DATABASE COLLECTION BATCH` | the bare program beside `rotate.*`: one line of JSON |
 
 mod append;
 mod fill;
+mod rotate;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -24,7 +27,16 @@ fn run() -> Result<(), Failed> {
         ["fill", database, collection, count] => {
             runtime.block_on(fill::fill(database, &collection.parse()?, count.parse()?))?
         }
-        _ => return Err("the arguments are append FOLDER [DATABASE], or fill DATABASE COLLECTION COUNT".into()),
+        ["wrapped", data, database, collection, count] => {
+            runtime.block_on(rotate::fill(Path::new(data), database, &collection.parse()?, count.parse()?))?
+        }
+        ["rewrite", database, collection, batch] => {
+            runtime.block_on(rotate::rewrite(database, &collection.parse()?, batch.parse()?))?
+        }
+        _ => return Err(
+            "the arguments are append FOLDER [DATABASE], or fill DATABASE COLLECTION COUNT, or wrapped …, or rewrite …"
+                .into(),
+        ),
     };
     writeln!(std::io::stdout(), "{done}")?;
     Ok(())

@@ -1,6 +1,7 @@
 //! Work without a caller: collecting garbage, expiring uploads, closing dead sessions.
 
 pub mod collector;
+mod copier;
 mod keys;
 mod reaper;
 
@@ -20,6 +21,7 @@ pub fn start(vault: &Arc<Vault>) -> JoinSet<()> {
     // Each node knows what it has served, and closes at least its own sessions.
     jobs.spawn(reaper::run(Arc::clone(vault)));
     jobs.spawn(reaper::tell(Arc::clone(vault)));
+    jobs.spawn(copier::run(Arc::clone(vault)));
     if vault.config.has(Role::Jobs) {
         jobs.spawn(collector::Collector::of(vault).run_until(vault.closing.clone()));
         jobs.spawn(keys::rewrap(Arc::clone(vault)));

@@ -30,13 +30,16 @@ pub enum Engine {
 /// `synchronous=FULL` in WAL mode syncs the log at each commit: an acknowledged commit survives power loss.
 /// `secure_delete` overwrites deleted rows, so that an erased wrap is not left in a free page.
 /// `temp_store=MEMORY` keeps sorters and temporary tables off the disk.
-const SQLITE_PRAGMAS: [&str; 6] = [
+/// `wal_autocheckpoint`, in pages: whoever commits when the log is that long copies it while all others wait, so a job does it
+/// before ([`Store::checkpoint`](super::Store::checkpoint)); 32 MiB is for a writer that is faster than the job.
+const SQLITE_PRAGMAS: [&str; 7] = [
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA busy_timeout = 10000",
     "PRAGMA secure_delete = ON",
     "PRAGMA temp_store = MEMORY",
+    "PRAGMA wal_autocheckpoint = 8192",
 ];
 
 /// `READ WRITE` is refused by a standby, whose rows may be old: nothing is read there by mistake. The server gives up on
