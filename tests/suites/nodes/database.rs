@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use vault_tests::cluster::Cluster;
 use vault_tests::fixtures::{Chance, wav};
+use vault_tests::http::Answer;
 use vault_tests::stream::{self, Stream};
 use vault_tests::vault::Vault;
 use vault_tests::wire::Wire;
@@ -17,6 +18,9 @@ const STALE: Duration = Duration::from_millis(750);
 /// From the loss of the database until a node must serve nothing, with room for a poll that was just being answered.
 const SURELY_STALE: Duration = Duration::from_secs(1);
 const _: () = assert!(STALE.as_millis() < SURELY_STALE.as_millis());
+
+/// How often somebody comes back who was told to.
+const TRIES: usize = 400;
 
 /// How the second node loses its database.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +65,19 @@ impl Wired {
     }
 }
 
+/// The first answer that is not "come back": on a busy machine a poll may be late once more.
+#[track_caller]
+fn settled(ask: impl Fn() -> Answer) -> Answer {
+    for _ in 0..TRIES {
+        let answer = ask();
+        if answer.status != 503 {
+            return answer;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("503 for ever")
+}
+
 #[test]
 #[ignore = "needs PostgreSQL: cargo xtask test postgres"]
 fn p6_a_node_that_loses_the_database_serves_nothing_and_comes_back() {
@@ -85,7 +102,8 @@ fn p6_a_node_that_loses_the_database_serves_nothing_and_comes_back() {
         let another = access::granted(one, &record);
         assert!(access::play(one, &another) == recording);
         wired.find_again();
-        let _served = here.send("GET", &session.playback_url, &range, &[]).expect(206);
+        let served = settled(|| here.send("GET", &session.playback_url, &range, &[]));
+        assert_eq!(served.status, 206, "{loss:?}: {served}");
         assert!(tus::upload(two, "call.wav", "audio/wav", &recording) != record);
     }
     wired.pair.verify();
@@ -109,9 +127,9 @@ fn p6_playback_under_way_stops_when_its_node_loses_the_database() {
         assert!(received < recording.len() / 2, "{loss:?}: {received} bytes of {} came", recording.len());
         // What is taken away meanwhile stays away when the database is back: not one answer comes from before.
         let revoked = one.person("approver").delete(&format!("/v1/grants/{}", approved.grant_id));
-        assert_eq!(revoked.status, 200, "{revoked}");
+        assert!([200, 202].contains(&revoked.status), "{revoked}");
         wired.find_again();
-        let refused = two.person("analyst").get(&session.playback_url);
+        let refused = settled(|| two.person("analyst").get(&session.playback_url));
         assert_eq!(refused.status, 403, "{loss:?}: {refused}");
         let again = access::granted(two, &record);
         assert!(access::play(two, &again) == recording, "{loss:?}");
