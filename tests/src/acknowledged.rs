@@ -3,12 +3,14 @@
 //! Clients note what they asked for and what was answered. An act that was asked for and never answered may have
 //! happened or not; one that was answered has happened. [`Acknowledged::findings`] holds a restarted server to that.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use vault_api::keys::{CollectionKeys, KeyState, RootStatus};
+use vault_api::keys::{CollectionKeys, KeyState, KeyVersion, RootStatus};
 use vault_api::playback::Session;
 
+use crate::database;
 use crate::http::{Answer, Caller};
 use crate::published;
 use crate::tus::Upload;
@@ -94,6 +96,8 @@ pub struct Acknowledged {
     pub accesses: Vec<Access>,
     /// The highest version of the collection's key that was confirmed as active.
     pub key_version: u32,
+    /// Versions of the collection's key that were confirmed as destroyed.
+    pub destroyed: BTreeSet<u32>,
     /// The highest root epoch that was confirmed as active.
     pub root_epoch: u32,
     /// Every checkpoint seen, as signed notes.
@@ -208,6 +212,19 @@ impl Acknowledged {
         match active[..] {
             [version] if version >= self.key_version => self.key_version = version,
             _ => findings.push(format!("active key versions {active:?}, {} acknowledged", self.key_version)),
+        }
+        let gone = |v: &&KeyVersion| v.state == KeyState::Destroyed;
+        for version in keys.versions.iter().filter(gone).filter(|v| v.records > 0) {
+            findings.push(format!("version {} is destroyed and {} records need it", version.version, version.records));
+        }
+        let gone: BTreeSet<u32> = keys.versions.iter().filter(gone).map(|v| v.version).collect();
+        if !gone.is_superset(&self.destroyed) {
+            findings.push(format!("versions {gone:?} are destroyed, {:?} acknowledged", self.destroyed));
+        }
+        self.destroyed = gone;
+        let held = database::number(vault, "SELECT COUNT(*) FROM keks WHERE state = 'destroyed' AND length(wrap) > 0");
+        if held > 0 {
+            findings.push(format!("{held} destroyed versions have a wrap"));
         }
         let active: Vec<u32> = root.epochs.iter().filter(|e| e.state == KeyState::Active).map(|e| e.epoch).collect();
         match active[..] {

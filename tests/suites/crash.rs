@@ -118,8 +118,8 @@ impl Crashing {
         let mut seed = || Chance::new(self.chance.number());
         let (vault, known) = (&mut self.vault, &mut self.known);
         let nobody = vault.nobody();
-        let [analyst, approver, officer, auditor] =
-            ["analyst", "approver", "key-officer", "auditor"].map(|person| vault.person(person));
+        let [analyst, approver, officer, second, auditor] =
+            ["analyst", "approver", "key-officer", "key-officer-2", "auditor"].map(|person| vault.person(person));
         let collection = vault.dev.collection.clone();
 
         std::thread::scope(|scope| {
@@ -138,7 +138,10 @@ impl Crashing {
                 }
             });
             let (version, epoch, officer) = (&mut known.key_version, &mut known.root_epoch, &officer);
+            let (destroyed, second, mut destroying) = (&mut known.destroyed, &second, seed());
+            let keys = format!("/v1/collections/{collection}/keys");
             scope.spawn(move || while rotate(officer, &collection, version, epoch, &mut rotating).is_some() {});
+            scope.spawn(move || while destroy(officer, second, &keys, destroyed, &mut destroying).is_some() {});
             let (checkpoints, auditor) = (&mut known.checkpoints, &auditor);
             scope.spawn(move || {
                 while let Some(answer) = auditor.try_send("GET", "/v1/audit/log/checkpoint", &[], &[]) {
@@ -335,6 +338,41 @@ fn rotate(officer: &Caller, collection: &str, version: &mut u32, epoch: &mut u32
             409 => {}
             _ => panic!("{answer}"),
         }
+    }
+    Some(())
+}
+
+/// One officer asks for the destruction of an old version, another confirms it, or one of them thinks better of it; `None`
+/// when the server was gone.
+fn destroy(
+    officer: &Caller,
+    second: &Caller,
+    keys: &str,
+    destroyed: &mut BTreeSet<u32>,
+    chance: &mut Chance,
+) -> Option<()> {
+    std::thread::sleep(Duration::from_millis(chance.below(40)));
+    let json = [("content-type", "application/json")];
+    let shown: vault_api::keys::CollectionKeys = officer.try_send("GET", keys, &[], &[])?.expect(200).read();
+    let old = shown.versions.iter().filter(|v| v.state == KeyState::Deactivated);
+    let old: Vec<u32> = old.map(|v| v.version).collect();
+    if old.is_empty() {
+        return Some(());
+    }
+    let version = old[usize::try_from(chance.below(old.len() as u64)).expect("small")];
+    let path = format!("{keys}/{version}/destroy");
+    // Refused while something needs it, and when it was asked for before a crash.
+    let asked = officer.try_send("POST", &path, &json, br#"{"reason":"Yearly"}"#)?;
+    assert!([202, 409].contains(&asked.status), "{asked}");
+    if chance.below(6) == 0 {
+        let cancelled = second.try_send("DELETE", &path, &[], &[])?;
+        assert!([200, 409].contains(&cancelled.status), "{cancelled}");
+        return Some(());
+    }
+    let confirmed = second.try_send("POST", &format!("{path}/confirm"), &json, b"{}")?;
+    assert!([200, 409].contains(&confirmed.status), "{confirmed}");
+    if confirmed.status == 200 && confirmed.text("state") == "done" {
+        destroyed.insert(version);
     }
     Some(())
 }

@@ -5,6 +5,7 @@ mod audit_log;
 mod canary;
 mod command_line;
 mod crash;
+mod destroy;
 mod gate;
 mod matrix;
 mod memory;

@@ -199,6 +199,8 @@ codes! {
         "It is rotated by itself; if it stays, ask a key officer to rotate it, then try again.";
     KeyUnusable, "key_unusable", 409, "The key is not in a state that allows this",
         "Read the keys' states.";
+    KeyInUse, "key_in_use", 409, "Something still needs the key",
+        "Read `inventory`: rotate and wait until everything has moved, then ask again.";
     Sealed, "sealed", 503, "The vault is sealed",
         "Let the operator unseal it.";
     WrongPassphrase, "wrong_passphrase", 403, "The passphrase does not open the keyring",

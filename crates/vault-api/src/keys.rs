@@ -8,12 +8,13 @@
 //! | `GET /v1/collections/{c}/keys/rotation` | key-officer | → [`RotationStatus`] |
 //! | `POST /v1/collections/{c}/keys/rotation/pause`, `…/resume` | key-officer | → 200 [`KeyRotation`] |
 //! | `POST /v1/collections/{c}/keys/rotation/throttle` [`Throttle`] | key-officer | → 200 [`KeyRotation`] |
-//! | `POST /v1/collections/{c}/keys/{version}/destroy`, `…/destroy/confirm` | key-officer | not available yet: 409 `key_unusable` |
 //! | `GET /v1/root` | key-officer | → [`RootStatus`] |
 //! | `POST /v1/root/rotate` [`RotateRoot`] | key-officer | → 200 [`RootStatus`] |
 
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+
+use crate::destruction::Destruction;
 
 /// States of NIST SP 800-57 part 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -87,6 +88,9 @@ pub struct CollectionKeys {
     /// The rotation under way, or the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<KeyRotation>,
+    /// Versions that are to be destroyed: asked for, or confirmed and waiting for their time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub destructions: Vec<Destruction>,
 }
 
 /// Body of rotating a collection's key.

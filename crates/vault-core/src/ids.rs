@@ -84,6 +84,8 @@ id! {
     KeyringId;
     /// A resume key: one a day.
     ResumeKeyId;
+    /// The destruction of a key: asked for, confirmed, done or cancelled.
+    DestructionId;
 }
 
 impl CollectionId {

@@ -163,6 +163,8 @@ impl Vault {
     async fn hold_to_log(&self) -> Result<(), Failure> {
         let taken = self.ledger.taken_away().await?;
         self.restrictions.hold_to(&taken.restrictions, self.clock.now());
+        // Before anybody is served: a key that was destroyed does not come back with an older database.
+        self.keys.withdraw(&self.restrictions.destroyed_keys());
         if taken.unknown > 0 {
             tracing::error!(taken.unknown, "the log takes something away and the opening that says what is gone");
         }

@@ -93,8 +93,12 @@ impl<'a> Stage<'a> {
             ("POST", rotation) if rotation.starts_with("/v1/collections/{}/keys/rotation/") => {
                 json(path.replace("{}", collection), json!({})) // none is under way
             }
-            ("POST", "/v1/collections/{}/keys/{}/destroy" | "/v1/collections/{}/keys/{}/destroy/confirm") => {
-                plain(path.replacen("{}", collection, 1).replace("{}", "1")) // not available yet
+            ("POST", "/v1/collections/{}/keys/{}/destroy") => {
+                json(path.replacen("{}", collection, 1).replace("{}", "1"), json!({"reason": ""})) // a reason is needed
+            }
+            ("POST", "/v1/collections/{}/keys/{}/destroy/confirm")
+            | ("DELETE", "/v1/collections/{}/keys/{}/destroy") => {
+                plain(path.replacen("{}", collection, 1).replace("{}", "1")) // nobody has asked for it
             }
             ("POST", "/v1/root/rotate") => json(path.to_owned(), json!({"reason": ""})),
             ("POST", "/v1/people") => json(path.to_owned(), json!({"name": "", "kind": "human"})), // a name is needed

@@ -23,5 +23,6 @@ pub mod field;
 pub mod hierarchy;
 pub mod keyring;
 pub mod lifecycle;
+pub mod tag;
 pub mod upload;
 pub mod wrap;

@@ -9,6 +9,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use crate::ids::{BindingId, CollectionId, GrantId, PersonId, RecordId, SessionId, TokenId};
+use crate::keys::tag::KeyTag;
 use crate::time::Timestamp;
 
 /// What is taken away.
@@ -30,10 +31,14 @@ pub enum Kind {
     CollectionSuspended,
     /// A playback session was ended.
     SessionClosed,
+    /// A version of a collection's key was destroyed.
+    KeyDestroyed,
+    /// A root epoch was destroyed.
+    RootDestroyed,
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::GrantRevoked,
         Self::RoleRevoked,
         Self::TokenRevoked,
@@ -42,6 +47,8 @@ impl Kind {
         Self::RecordRestricted,
         Self::CollectionSuspended,
         Self::SessionClosed,
+        Self::KeyDestroyed,
+        Self::RootDestroyed,
     ];
 
     /// The name in database and journal.
@@ -56,6 +63,8 @@ impl Kind {
             Self::RecordRestricted => "record-restricted",
             Self::CollectionSuspended => "collection-suspended",
             Self::SessionClosed => "session-closed",
+            Self::KeyDestroyed => "key-destroyed",
+            Self::RootDestroyed => "root-destroyed",
         }
     }
 
@@ -110,6 +119,20 @@ pub struct UnknownName;
 /// What a restriction is about: an identifier of the sort that its kind says.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Target([u8; 16]);
+
+impl Target {
+    /// The identifier's bytes.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+}
+
+impl From<KeyTag> for Target {
+    fn from(tag: KeyTag) -> Self {
+        Self(*tag.as_bytes())
+    }
+}
 
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -214,6 +237,18 @@ impl Restriction {
     #[must_use]
     pub fn session_closed(session: SessionId, until: Timestamp) -> Self {
         Self::imposed(Kind::SessionClosed, session.into(), Some(until))
+    }
+
+    /// A version of a collection's key is destroyed.
+    #[must_use]
+    pub fn key_destroyed(tag: KeyTag) -> Self {
+        Self::imposed(Kind::KeyDestroyed, tag.into(), None)
+    }
+
+    /// A root epoch is destroyed.
+    #[must_use]
+    pub fn root_destroyed(tag: KeyTag) -> Self {
+        Self::imposed(Kind::RootDestroyed, tag.into(), None)
     }
 
     /// The same given back.

@@ -2,7 +2,7 @@
 //!
 //! A reference is a hint. Evidence is what the entry itself says, and whoever asks compares that.
 
-use vault_core::ids::{BindingId, CollectionId, GrantId, PersonId, RequestId, SessionId, TokenId};
+use vault_core::ids::{BindingId, CollectionId, DestructionId, GrantId, PersonId, RequestId, SessionId, TokenId};
 
 /// `role.proposed` of a binding.
 #[must_use]
@@ -92,6 +92,36 @@ pub fn access_revoked(id: GrantId) -> String {
 #[must_use]
 pub fn session(id: SessionId) -> String {
     format!("session:{id}")
+}
+
+/// The `key.operation` that says that a version of a collection's key was destroyed.
+#[must_use]
+pub fn key_destroyed(id: CollectionId, version: u32) -> String {
+    format!("key-destroyed:{id}:{version}")
+}
+
+/// The `root.operation` that says that a root epoch was destroyed.
+#[must_use]
+pub fn root_destroyed(epoch: u32) -> String {
+    format!("root-destroyed:{epoch}")
+}
+
+/// The entry that says that a destruction was asked for.
+#[must_use]
+pub fn destroy_requested(id: DestructionId) -> String {
+    format!("destroy-requested:{id}")
+}
+
+/// The entry that says that a destruction was confirmed.
+#[must_use]
+pub fn destroy_confirmed(id: DestructionId) -> String {
+    format!("destroy-confirmed:{id}")
+}
+
+/// The entry that says that a destruction was cancelled.
+#[must_use]
+pub fn destroy_cancelled(id: DestructionId) -> String {
+    format!("destroy-cancelled:{id}")
 }
 
 /// `playback.closed` of a session.

@@ -135,5 +135,7 @@ fn config(
     let mut config = Config::from_text(&text, variables)?;
     config.setting = Setting::Development;
     config.limits.relax();
+    // Who tries out does not wait a day.
+    config.keys.destroy_cooling_off_hours = 0;
     Ok(config)
 }

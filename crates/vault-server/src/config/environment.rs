@@ -43,6 +43,7 @@ const KEYS: &[(&[&str], Kind)] = &[
     (&["custody", "keyring"], Kind::Text),
     (&["custody", "passphrase_file"], Kind::Text),
     (&["custody", "resume_dir"], Kind::Text),
+    (&["keys", "destroy_cooling_off_hours"], Kind::Number),
     (&["tls", "certificate"], Kind::Text),
     (&["tls", "private_key"], Kind::Text),
     (&["tls", "reload_seconds"], Kind::Number),

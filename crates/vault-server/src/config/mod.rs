@@ -75,6 +75,9 @@ pub struct Config {
     /// The root key.
     #[serde(default)]
     pub custody: Custody,
+    /// The life of keys.
+    #[serde(default)]
+    pub keys: Keys,
     /// TLS on the public listener.
     pub tls: Option<Tls>,
     /// Plain HTTP behind these proxies only.
@@ -152,6 +155,23 @@ pub struct Custody {
     /// from database and objects, and out of backups.
     pub resume_dir: Option<PathBuf>,
 }
+
+/// The life of keys.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keys {
+    /// How long a confirmed destruction waits, so that somebody can cancel it.
+    pub destroy_cooling_off_hours: u64,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self { destroy_cooling_off_hours: 24 }
+    }
+}
+
+/// The longest wait for a destruction: a year.
+const LONGEST_COOLING_OFF: u64 = 24 * 366;
 
 /// TLS on the public listener. The files are read again when they change.
 #[derive(Clone, Debug, Deserialize)]
@@ -369,6 +389,9 @@ impl Config {
             return Err(ConfigError::Contradiction(
                 "a time of zero: sessions.minutes, limits.*_seconds are at least 1",
             ));
+        }
+        if self.keys.destroy_cooling_off_hours > LONGEST_COOLING_OFF {
+            return Err(ConfigError::Contradiction("keys.destroy_cooling_off_hours: at most 8784, a year"));
         }
         self.objects.check()?;
         if self.limits.least().contains(&0) {

@@ -2,6 +2,7 @@
 
 pub mod collector;
 mod copier;
+mod destructions;
 mod keys;
 mod reaper;
 
@@ -22,7 +23,10 @@ pub fn start(vault: &Arc<Vault>) -> JoinSet<()> {
     jobs.spawn(reaper::run(Arc::clone(vault)));
     jobs.spawn(reaper::tell(Arc::clone(vault)));
     jobs.spawn(copier::run(Arc::clone(vault)));
+    // Each node holds keys in memory.
+    jobs.spawn(destructions::forget(Arc::clone(vault)));
     if vault.config.has(Role::Jobs) {
+        jobs.spawn(destructions::destroy(Arc::clone(vault)));
         jobs.spawn(collector::Collector::of(vault).run_until(vault.closing.clone()));
         jobs.spawn(keys::rewrap(Arc::clone(vault)));
         jobs.spawn(keys::keep_up(Arc::clone(vault)));

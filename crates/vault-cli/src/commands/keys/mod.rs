@@ -1,10 +1,13 @@
-//! `keys list|rotate|status|pause|resume|throttle|verify`.
+//! `keys list|rotate|status|pause|resume|throttle|verify|destroy`.
 
+mod destroy;
 mod rotation;
 mod verify;
 
 use clap::Subcommand;
 use vault_api::keys::{CollectionKeys, RotateKeys};
+
+use destroy::{DestroyArgs, told};
 
 use crate::client::{Client, segment};
 use crate::commands::Context;
@@ -67,6 +70,8 @@ pub enum KeysCommand {
         /// Collections by their names; all that the token may see when none is named
         collections: Vec<String>,
     },
+    /// Destroy a version that nothing needs: one key officer asks, another confirms, and it waits out its time
+    Destroy(DestroyArgs),
 }
 
 /// Runs a command.
@@ -88,6 +93,7 @@ pub fn run(context: &Context<'_>, command: &KeysCommand) -> Result<Report, Failu
         KeysCommand::Throttle { collection, records_per_second } => {
             rotation::throttle(&client, collection, *records_per_second)
         }
+        KeysCommand::Destroy(args) => destroy::run(&client, args),
         KeysCommand::Verify { collections } => verify::run(&client, collections),
     }
 }
@@ -114,5 +120,9 @@ fn list(client: &Client, collection: &str) -> Result<Report, Failure> {
             key.activated_at.clone().unwrap_or_default(),
         ]);
     }
-    Ok(Report::new(&keys, table.render()))
+    let mut text = table.render();
+    for one in &keys.destructions {
+        text.push_str(&format!("\n{}", told(&format!("version {}", one.number), one)));
+    }
+    Ok(Report::new(&keys, text))
 }

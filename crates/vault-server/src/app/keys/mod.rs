@@ -11,11 +11,15 @@
 //! | `upkeep` | the vault rotates what is due |
 //! | `rewrap` | moves record keys, on one node at a time |
 //! | `control` | pause, resume, throttle |
+//! | `inventory` | what still needs a version |
+//! | `destroy` | two officers destroy a version that nothing needs |
 //! | `verify` | whether every wrap opens |
 //! | `show`, `root` | what there is; root epochs |
 
 mod begin;
 mod control;
+mod destroy;
+mod inventory;
 mod rewrap;
 mod root;
 mod rotate;
@@ -26,10 +30,14 @@ mod upkeep;
 mod verify;
 
 pub use control::{pause, resume, throttle};
+pub use destroy::{
+    again, cancel as cancel_destruction, carry_out_due, confirm as confirm_destruction, request as request_destruction,
+    withdraw,
+};
 pub use rewrap::rewrap_all;
 pub use root::{rotate_root, settle_root, show_root};
 pub use rotate::{Wish, planned, rotate};
-pub use show::{destroy, show, status};
+pub use show::{show, status};
 pub use upkeep::upkeep;
 pub use verify::verify;
 

@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 
-use vault_api::code::Code;
 use vault_api::keys::{self as wire, CollectionKeys, KeyRotation, RotationStatus};
 use vault_core::access::person::Place;
 use vault_core::access::role::Action;
 use vault_core::ids::{CollectionId, CollectionName};
 use vault_core::keys::lifecycle::KeyState;
-use vault_core::keys::wrap::{ChildKind, KekRef};
+use vault_core::keys::wrap::ChildKind;
 use vault_core::time::Timestamp;
 
+use super::destroy::pending;
 use crate::app::callers::Caller;
 use crate::app::collections;
 use crate::app::error::Failure;
@@ -22,18 +22,6 @@ pub async fn show(vault: &Vault, caller: &Caller, name: &CollectionName) -> Resu
     let row = collections::find(vault, name).await?;
     caller.permit_on(Action::KeyRead, Place::Collection(row.id))?;
     of(vault, row.id, &row.name).await
-}
-
-/// Destroying a version: who may, and that this version of the vault does not. Without the proven inventory and the
-/// erasure horizon that come with it, destroying would be losing.
-pub async fn destroy(vault: &Vault, caller: &Caller, name: &CollectionName, version: u32) -> Result<(), Failure> {
-    let collection = collections::find(vault, name).await?;
-    caller.permit_on(Action::KeyDestroy, Place::Collection(collection.id))?;
-    let kek = KekRef { collection: collection.id, version };
-    let mut reader = vault.store.read().await?;
-    let row = keys::kek(reader.conn(), kek).await?.ok_or(Code::NotFound)?;
-    let detail = format!("version {version} is {}; destroying versions is not available yet", row.state);
-    Err(Failure::new(Code::KeyUnusable).detail(detail))
 }
 
 /// The rotation under way, or the last one, without counting anything.
@@ -51,10 +39,12 @@ async fn of(vault: &Vault, id: CollectionId, name: &CollectionName) -> Result<Co
     let children = keys::children(reader.conn(), id).await?;
     let rows = keys::keks(reader.conn(), id).await?;
     let rotation = keys::rotation(reader.conn(), id).await?;
+    let destructions = pending(&mut reader, id).await?;
     Ok(CollectionKeys {
         collection: name.to_string(),
         versions: rows.into_iter().rev().map(|row| version(&row, &held, &children)).collect(),
         rotation: rotation.as_ref().map(rotation_shown),
+        destructions,
     })
 }
 

@@ -8,12 +8,16 @@ use vault_core::audit::entry::{Entry, Kind};
 use vault_core::audit::merkle::{Edge, Hash};
 use vault_core::audit::slot::SlotName;
 use vault_core::audit::tile::{TileError, WIDTH};
+use vault_core::keys::wrap::KekRef;
 
 use super::evidence::Keys;
 use super::recover::{after, entries_of};
 use super::{Ledger, LedgerError};
 use crate::store::log;
 use crate::store::restrictions::{Kind as Restricted, Restriction, Target};
+
+/// The operation of an entry that says that a key was destroyed.
+pub const DESTROY: &str = "destroy";
 
 /// What the log takes away.
 #[derive(Debug, Default)]
@@ -33,6 +37,16 @@ const fn taken(kind: Kind) -> Option<(Restricted, SlotName)> {
         Kind::PersonDisabled => Some((Restricted::PersonDisabled, SlotName::Person)),
         _ => None,
     }
+}
+
+/// A version of a collection's key that the entry says is destroyed: it is named in the clear.
+fn destroyed(entry: &Entry<'_>) -> Option<Restriction> {
+    let operation = entry.data("operation")?.as_str()?;
+    if entry.kind() != Kind::KeyOperation || operation != DESTROY {
+        return None;
+    }
+    let kek = KekRef { collection: entry.collection()?, version: entry.kek_version()? };
+    Some(Restriction::known(Restricted::KeyDestroyed, kek.tag().into()))
 }
 
 impl Ledger {
@@ -56,6 +70,7 @@ impl Ledger {
                 edge.append(Hash::leaf(&bytes));
                 // Bytes that are no entry tell of nothing; the verifier names them.
                 let Ok(entry) = Entry::parse(&bytes) else { continue };
+                found.restrictions.extend(destroyed(&entry));
                 let Some((kind, slot)) = taken(entry.kind()) else { continue };
                 match self.target(&entry, index, slot, &mut keys).await? {
                     Some(target) => found.restrictions.push(Restriction::known(kind, target)),

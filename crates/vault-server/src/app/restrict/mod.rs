@@ -18,10 +18,12 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use vault_api::code::Code;
+use vault_core::keys::tag::KeyTag;
 use vault_core::time::Timestamp;
 
 pub use journal::Replayed;
@@ -79,6 +81,7 @@ impl From<Refusal> for Failure {
             Refusal::Restricted(Kind::RecordErased | Kind::RecordRestricted) => Code::RecordNotAvailable,
             Refusal::Restricted(Kind::CollectionSuspended) => Code::CollectionState,
             Refusal::Restricted(Kind::SessionClosed) => Code::SessionEnded,
+            Refusal::Restricted(Kind::KeyDestroyed | Kind::RootDestroyed) => Code::KeyUnusable,
         };
         Self::new(code).because(refusal)
     }
@@ -145,6 +148,20 @@ impl Restrictions {
     #[must_use]
     pub fn is_fresh(&self) -> bool {
         self.view.fresh().is_ok()
+    }
+
+    /// Every key version and root epoch that is known to be destroyed: by a restriction, by the journal, or by the log.
+    #[must_use]
+    pub fn destroyed_keys(&self) -> HashSet<KeyTag> {
+        let kinds = [Kind::KeyDestroyed, Kind::RootDestroyed];
+        let targets = kinds.into_iter().flat_map(|kind| self.view.targets(kind));
+        targets.map(|target| KeyTag::from_bytes(target.to_bytes())).collect()
+    }
+
+    /// Changes whenever a key is destroyed, on whichever node.
+    #[must_use]
+    pub fn watch_keys(&self) -> watch::Receiver<()> {
+        self.view.watch_keys()
     }
 
     /// How old this node's knowledge of restrictions is.

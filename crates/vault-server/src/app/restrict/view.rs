@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 use std::time::Instant;
 
+use tokio::sync::watch;
 use vault_core::ids::{BindingId, CollectionId, GrantId, PersonId, RecordId, SessionId, TokenId};
 use vault_core::time::Timestamp;
 
@@ -109,6 +110,8 @@ pub struct View {
     /// Rises with every change, so that a [`Watch`] knows what it need not look up again.
     generation: AtomicU64,
     latest: RwLock<HashMap<(Kind, Target), Latest>>,
+    /// Raised with every key that is destroyed, for who holds some in memory.
+    keys: watch::Sender<()>,
 }
 
 impl View {
@@ -121,6 +124,7 @@ impl View {
             seen: AtomicI64::new(0),
             generation: AtomicU64::new(1),
             latest: RwLock::default(),
+            keys: watch::Sender::new(()),
         }
     }
 
@@ -154,7 +158,16 @@ impl View {
                 *held = new;
             }
         }
+        drop(latest);
         self.generation.fetch_add(1, Ordering::Release);
+        if acts.iter().any(|act| matches!(act.restriction.kind, Kind::KeyDestroyed | Kind::RootDestroyed)) {
+            self.keys.send_replace(());
+        }
+    }
+
+    /// Changes whenever a key is destroyed.
+    pub fn watch_keys(&self) -> watch::Receiver<()> {
+        self.keys.subscribe()
     }
 
     /// Notes a successful poll that began at `began` and read everything up to `counter`.
@@ -204,6 +217,13 @@ impl View {
             }
         }
         Ok(())
+    }
+
+    /// What is restricted in this way now.
+    pub fn targets(&self, kind: Kind) -> Vec<Target> {
+        let latest = self.latest.read().unwrap_or_else(PoisonError::into_inner);
+        let imposed = latest.iter().filter(|((of, _), held)| *of == kind && held.act == Act::Impose);
+        imposed.map(|((_, target), _)| *target).collect()
     }
 
     /// Forgets what ended before `then`: nothing can come of it any more.

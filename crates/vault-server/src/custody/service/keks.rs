@@ -17,6 +17,7 @@ impl KeyService {
     /// A KEK version that may unwrap.
     pub async fn kek(&self, me: KekRef) -> Result<Arc<Kek>, KeyError> {
         self.check_open()?;
+        self.check_withdrawn(me)?;
         if let Some(kek) = self.keks.get(me) {
             return Ok(kek);
         }
@@ -27,7 +28,9 @@ impl KeyService {
         if !row.state.may_unwrap() {
             return Err(KeyError::State { kek: me, state: row.state });
         }
-        Ok(self.keks.keep(me, self.custody.unwrap_kek(me, &row.wrap)?))
+        let kek = self.keks.keep(me, self.custody.unwrap_kek(me, &row.wrap)?);
+        self.check_withdrawn(me)?;
+        Ok(kek)
     }
 
     /// Lets go of a KEK version whose state has changed.

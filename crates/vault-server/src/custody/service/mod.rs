@@ -8,6 +8,7 @@
 //! | `children` | the collection's own keys |
 //! | `log` | the log's signing key |
 //! | `root` | root epochs |
+//! | `withdrawn` | keys that were destroyed |
 //! | `resume` | resume keys of uploads under way |
 //! | `verify` | whether every wrap opens under the version it names |
 
@@ -18,7 +19,9 @@ mod log;
 mod resume;
 mod root;
 mod verify;
+mod withdrawn;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -28,6 +31,7 @@ use vault_core::ids::{CollectionId, KeyringId, ResumeKeyId};
 use vault_core::keys::hierarchy::{Kek, ResumeKey, StaffAuditKey, SubjectKey};
 use vault_core::keys::keyring::{Passphrase, Setting};
 use vault_core::keys::lifecycle::KeyState;
+use vault_core::keys::tag::KeyTag;
 use vault_core::keys::wrap::{KekRef, UnwrapError};
 use vault_core::time::Clock;
 
@@ -154,6 +158,8 @@ pub struct KeyService {
     rotation: Notify,
     /// A version has reached a ceiling.
     due: Notify,
+    /// What was destroyed.
+    withdrawn: RwLock<HashSet<KeyTag>>,
 }
 
 impl KeyService {
@@ -181,6 +187,7 @@ impl KeyService {
             log_key: RwLock::new(None),
             rotation: Notify::new(),
             due: Notify::new(),
+            withdrawn: RwLock::default(),
         }
     }
 

@@ -4,11 +4,13 @@
 //! | --- | --- |
 //! | `kek` | KEK versions: states, uses, the guard against retirement |
 //! | `children` | what a KEK version wraps: record keys, staff audit keys, subject keys |
+//! | `destructions` | keys to be destroyed, and the statements that do it |
 //! | `rotations` | rotations under way and the last ones |
 //! | `root` | root epochs, and the log keys they wrap |
 //! | `vault` | what the vault knows of itself |
 
 mod children;
+mod destructions;
 mod kek;
 mod root;
 mod rotations;
@@ -16,6 +18,11 @@ mod vault;
 
 pub use children::{
     HeldWrap, all_wraps, child, children, holds_records, move_records, put_child, record_wraps, records_held,
+};
+pub use destructions::{
+    DestructionRow, DestructionState, Doomed, cancel_destruction, children_under, confirm_destruction, destroy_kek,
+    destruction, destructions_due, empty_kek, finish_destruction, first_records, hold_kek, keks_alive, misnamed,
+    pending_destruction, pending_destructions,
 };
 pub use kek::{
     Counted, KekRow, active, count_moved, count_uses, insert_kek, kek, keks, keks_under, move_kek, step_kek,

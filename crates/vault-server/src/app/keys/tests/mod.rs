@@ -280,21 +280,6 @@ async fn p7_the_root_rotates_and_a_crash_in_between_is_settled() {
     assert_eq!(opens(&house.vault, record(1)).await, Some(1));
 }
 
-#[tokio::test]
-async fn destroying_a_version_is_refused_with_its_reason() {
-    let (house, _) = house().await;
-    for path in ["1/destroy", "1/destroy/confirm"] {
-        let path = format!("{KEYS}/{path}");
-        let (status, problem) = house.ask("key-officer", "POST", &path, Value::Null).await;
-        assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("key_unusable")));
-        assert_eq!(house.ask("analyst", "POST", &path, Value::Null).await.0, StatusCode::FORBIDDEN);
-    }
-    for absent in ["2/destroy", "one/destroy"] {
-        let path = format!("{KEYS}/{absent}");
-        assert_eq!(house.ask("key-officer", "POST", &path, Value::Null).await.0, StatusCode::NOT_FOUND, "{absent}");
-    }
-}
-
 /// A version that was never committed leaves nothing behind: its number will be another key's.
 #[tokio::test]
 async fn p7_a_rotation_that_was_rolled_back_leaves_no_key_in_memory() {

@@ -61,3 +61,23 @@ CREATE TABLE rotations (
   updated_at    BIGINT NOT NULL,
   finished_at   BIGINT
 );
+
+-- Keys to be destroyed: `kind` kek, root-epoch (the vault's own id is its collection then). `state`: requested, confirmed, cancelled,
+-- done. Who asked and who confirmed is believed by the log alone. `inventory`: what was found to need the key last; its
+-- SHA-256 is in the log.
+CREATE TABLE destructions (
+  id            TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+  kind          TEXT COLLATE "C" NOT NULL,
+  collection_id TEXT COLLATE "C" NOT NULL,
+  version       BIGINT NOT NULL,
+  state         TEXT COLLATE "C" NOT NULL,
+  requested_by  TEXT COLLATE "C" NOT NULL,
+  requested_at  BIGINT NOT NULL,
+  confirmed_by  TEXT COLLATE "C",
+  confirmed_at  BIGINT,
+  not_before    BIGINT,
+  ended_at      BIGINT,
+  inventory     TEXT COLLATE "C" NOT NULL
+);
+CREATE UNIQUE INDEX destructions_pending ON destructions (kind, collection_id, version)
+  WHERE state IN ('requested', 'confirmed');
