@@ -42,7 +42,10 @@ pub fn run(client: &Client, args: &DestroyArgs) -> Result<Report, Failure> {
 pub fn told(what: &str, destruction: &Destruction) -> String {
     match (destruction.state, &destruction.not_before) {
         (DestructionState::Requested, _) => {
-            format!("{what}: to be destroyed, asked for at {}; another key officer confirms it", destruction.requested_at)
+            format!(
+                "{what}: to be destroyed, asked for at {}; another key officer confirms it",
+                destruction.requested_at
+            )
         }
         (DestructionState::Confirmed, Some(at)) => format!("{what}: destroyed at {at}, unless somebody cancels it"),
         (DestructionState::Confirmed, None) => format!("{what}: to be destroyed"),

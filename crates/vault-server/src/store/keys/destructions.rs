@@ -132,7 +132,8 @@ impl DestructionRow {
 
     /// Enters a request. Two for one key at once: [`StoreError::Conflict`].
     pub async fn insert(&self, conn: &mut Conn) -> Result<(), StoreError> {
-        let text = "INSERT INTO destructions (id, kind, collection_id, version, state, requested_by, requested_at, inventory)
+        let text =
+            "INSERT INTO destructions (id, kind, collection_id, version, state, requested_by, requested_at, inventory)
                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
         sqlx::query(text)
             .bind(self.id.to_string())
@@ -234,11 +235,8 @@ pub async fn finish_destruction(
 /// waits, and what is read from here on includes what those who came before have done. `None`: there is no such version.
 pub async fn hold_kek(conn: &mut Conn, kek: KekRef) -> Result<Option<KeyState>, StoreError> {
     let text = "UPDATE keks SET state = state WHERE collection_id = $1 AND version = $2 RETURNING state";
-    let row = sqlx::query(text)
-        .bind(kek.collection.to_string())
-        .bind(i64::from(kek.version))
-        .fetch_optional(conn)
-        .await?;
+    let row =
+        sqlx::query(text).bind(kek.collection.to_string()).bind(i64::from(kek.version)).fetch_optional(conn).await?;
     let Some(row) = row else { return Ok(None) };
     let columns = Columns::of("keks", &row);
     KeyState::from_name(&columns.text("state")?).ok_or_else(|| columns.damaged("state")).map(Some)

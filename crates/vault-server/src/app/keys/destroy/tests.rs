@@ -98,8 +98,7 @@ async fn logged(house: &House, operation: &str, count: usize) -> Vec<Value> {
         let (status, page) = house.ask("auditor", "GET", path, Value::Null).await;
         assert_eq!(status, StatusCode::OK, "{page}");
         let said = page["items"].as_array().unwrap().iter().map(|item| item["entry"].clone());
-        let said: Vec<_> =
-            said.filter(|e| e["data"]["operation"] == operation && e["kek_version"] == 1).collect();
+        let said: Vec<_> = said.filter(|e| e["data"]["operation"] == operation && e["kek_version"] == 1).collect();
         if said.len() >= count {
             assert_eq!(said.len(), count, "{said:?}");
             return said;
