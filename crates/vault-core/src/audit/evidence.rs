@@ -120,6 +120,12 @@ impl<E: EntryKind> Recorded<E> {
         self.openings.iter().find(|o| o.slot() == slot).map(Opening::value)
     }
 
+    /// What opens `slot`, salt and all: for whoever is to verify it themselves.
+    #[must_use]
+    pub fn opening(&self, slot: SlotName) -> Option<&Opening> {
+        self.openings.iter().find(|o| o.slot() == slot)
+    }
+
     /// The commitment in `slot`, opened or not.
     #[must_use]
     pub fn commitment(&self, slot: SlotName) -> Option<&Commitment> {

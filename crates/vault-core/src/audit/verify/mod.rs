@@ -13,7 +13,7 @@ mod tests;
 
 pub use bundle::{Checked, Job, Read, Unread};
 pub use finding::{Finding, Warning};
-pub use openings::{Claim, Counts, ERASED, Shown, erased_pair};
+pub use openings::{Claim, Counts, ERASED, Shown, erased_pair, erased_portions};
 
 use openings::Openings;
 

@@ -177,8 +177,68 @@ impl Openings {
 /// The name under `data` of what an entry erases.
 pub const ERASED: &str = "openings";
 
+/// Bytes of one entry's list of what it erases. The rest of [`MAX_ENTRY`](crate::audit::entry::MAX_ENTRY) is far more than
+/// everything else in it takes.
+const LIST: usize = 48 * 1024;
+
+/// The openings in portions that one entry each can list, as the entries write them.
+#[must_use]
+pub fn erased_portions(openings: &[(u64, SlotName)]) -> Vec<Vec<String>> {
+    let (mut portions, mut portion, mut length) = (Vec::new(), Vec::new(), 0);
+    for (index, slot) in openings {
+        let pair = erased_pair(*index, *slot);
+        // Two quotation marks and a comma.
+        let takes = pair.len() + 3;
+        if length + takes > LIST {
+            portions.push(core::mem::take(&mut portion));
+            length = 0;
+        }
+        length += takes;
+        portion.push(pair);
+    }
+    if !portion.is_empty() {
+        portions.push(portion);
+    }
+    portions
+}
+
 /// How an entry that erases names an opening.
 #[must_use]
 pub fn erased_pair(index: u64, slot: SlotName) -> String {
     format!("{index}/{slot}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::entry::{Draft, MAX_ENTRY, RecordErased};
+    use crate::audit::slot::{OpeningKeys, OpeningUnder};
+    use crate::ids::CollectionId;
+    use crate::keys::hierarchy::StaffAuditKey;
+    use crate::time::Timestamp;
+
+    #[test]
+    fn p8_every_opening_is_listed_once_and_each_portion_fits_an_entry() {
+        let openings: Vec<_> = (0..9_000).map(|n| (u64::MAX - n, SlotName::CaseNumber)).collect();
+        let portions = erased_portions(&openings);
+        assert!(portions.len() > 5);
+        let listed: Vec<_> = portions.iter().flatten().cloned().collect();
+        assert_eq!(listed, openings.iter().map(|(index, slot)| erased_pair(*index, *slot)).collect::<Vec<_>>());
+        for portion in portions {
+            let draft = Draft::<RecordErased>::new(Timestamp::from_millis(0))
+                .collection(CollectionId::VAULT)
+                .kek_version(u32::MAX)
+                .data("root_epoch", u32::MAX)
+                .data("resume_key", CollectionId::VAULT.to_string())
+                .data("because", "x".repeat(64))
+                .data(ERASED, portion)
+                .slot(SlotName::Record, "r", OpeningUnder::Staff)
+                .slot(SlotName::Staff, "s", OpeningUnder::Staff)
+                .slot(SlotName::Reason, "w".repeat(8_000), OpeningUnder::Staff);
+            let prepared = draft.prepare(&OpeningKeys { staff: &StaffAuditKey::generate(), record: None });
+            let length = prepared.expect("it fits").entry().len();
+            assert!(length < MAX_ENTRY, "{length}");
+        }
+        assert!(erased_portions(&[]).is_empty());
+    }
 }
