@@ -3,7 +3,7 @@
 //! Clients note what they asked for and what was answered. An act that was asked for and never answered may have
 //! happened or not; one that was answered has happened. [`Acknowledged::findings`] holds a restarted server to that.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -77,6 +77,8 @@ pub struct Access {
     pub request: String,
     /// The grant.
     pub grant: String,
+    /// The record that it is for.
+    pub record: String,
     /// The recording that it opens.
     pub recording: Arc<Vec<u8>>,
     /// The session, once it was answered.
@@ -94,6 +96,8 @@ pub struct Acknowledged {
     pub uploads: Vec<Sent>,
     /// Approved requests.
     pub accesses: Vec<Access>,
+    /// Records that somebody asked to erase.
+    pub erased: BTreeMap<String, Taken>,
     /// The highest version of the collection's key that was confirmed as active.
     pub key_version: u32,
     /// Versions of the collection's key that were confirmed as destroyed.
@@ -116,9 +120,10 @@ impl Acknowledged {
     pub fn findings(&mut self, vault: &Vault, pick: u64) -> Vec<String> {
         let mut findings = Vec::new();
         self.check_uploads(vault, &mut findings);
+        self.check_erasures(vault, &mut findings);
         self.check_access(vault, &mut findings);
         self.check_keys(vault, &mut findings);
-        let records: Vec<&Sent> = self.uploads.iter().filter(|sent| sent.record.is_some()).collect();
+        let records: Vec<&Sent> = self.uploads.iter().filter(|sent| self.plays(sent)).collect();
         if !records.is_empty() {
             let sent = records[usize::try_from(pick % records.len() as u64).expect("small")];
             if let Err(finding) = play_anew(vault, sent) {
@@ -160,6 +165,31 @@ impl Acknowledged {
             }
             (sent.acknowledged, sent.record) = (offset, named);
         }
+    }
+
+    /// Whether this is a record that nobody erased.
+    #[must_use]
+    pub fn plays(&self, sent: &Sent) -> bool {
+        sent.record.as_ref().is_some_and(|record| !self.erased.contains_key(record))
+    }
+
+    /// A record is erased or it is not: it has no key then, no text, no part, and plays nothing.
+    fn check_erasures(&mut self, vault: &Vault, findings: &mut Vec<String>) {
+        let auditor = vault.person("auditor");
+        self.erased.retain(|record, taken| {
+            let shown = auditor.get(&format!("/v1/records/{record}"));
+            let state = if shown.status == 200 { shown.text("state") } else { String::new() };
+            match (*taken, state.as_str()) {
+                (_, "erased") => *taken = Taken::Confirmed,
+                (Taken::Asked, "available") => return false,
+                _ => findings.push(format!("record {record}: its erasure is {taken:?}: {shown}")),
+            }
+            let erasure = auditor.get(&format!("/v1/records/{record}/erasure"));
+            if erasure.status != 200 {
+                findings.push(format!("record {record} is erased and has no certificate: {erasure}"));
+            }
+            true
+        });
     }
 
     fn check_access(&mut self, vault: &Vault, findings: &mut Vec<String>) {

@@ -1,5 +1,5 @@
 //! Promises 3, 6, 7 and 9 through crashes: a server is killed with SIGKILL in the middle of uploads, playbacks,
-//! rotations, revocations and publications, and in the middle of its own recovery, over and over, at moments that a seed
+//! rotations, revocations, erasures and publications, and in the middle of its own recovery, over and over, at moments that a seed
 //! decides. After each start it is held to everything that it had confirmed before.
 //!
 //! `cargo xtask test` runs it a hundred times on the embedded database and a hundred times on PostgreSQL, and less often
@@ -7,7 +7,7 @@
 //! `VAULT_TESTS_KILLS` sets how many kills (100 when absent), `VAULT_TESTS_SEED` another seed: by hand, thousands.
 //! `kill -9` keeps the page cache; what power loss does another suite shows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -113,7 +113,7 @@ impl Crashing {
             let one = self.chance.below(self.known.accesses.len() as u64);
             let _forgotten = self.known.accesses.remove(usize::try_from(one).expect("small"));
         }
-        let finished: Vec<Sent> = self.known.uploads.iter().filter(|sent| sent.record.is_some()).cloned().collect();
+        let finished: Vec<Sent> = self.known.uploads.iter().filter(|sent| self.known.plays(sent)).cloned().collect();
         let moment = Duration::from_millis(self.chance.between(1, 150));
         let mut seed = || Chance::new(self.chance.number());
         let (vault, known) = (&mut self.vault, &mut self.known);
@@ -129,10 +129,19 @@ impl Crashing {
                 scope.spawn(move || send(nobody, sent, &mut chance));
             }
             let (accesses, opened, revocations) = (&mut known.accesses, &mut known.opened, &mut known.revocations);
+            let erased = &mut known.erased;
             let (mut playing, mut rotating) = (seed(), seed());
             let (analyst, approver) = (&analyst, &approver);
             scope.spawn(move || {
-                while let Some(opens) = play(analyst, approver, &finished, accesses, &mut playing) {
+                let mut finished = finished;
+                loop {
+                    if playing.below(16) == 0 && finished.len() > 2 {
+                        let one = usize::try_from(playing.below(finished.len() as u64)).expect("small");
+                        if erase(approver, &finished.swap_remove(one), accesses, erased).is_none() {
+                            break;
+                        }
+                    }
+                    let Some(opens) = play(analyst, approver, &finished, accesses, &mut playing) else { break };
                     *opened += u64::from(opens == Done::Opened);
                     *revocations += u64::from(opens == Done::Revoked);
                 }
@@ -165,12 +174,13 @@ impl Crashing {
                 assert!(sent.record.is_some(), "a finished upload has a record");
             }
         }
-        for sent in self.known.uploads.iter().filter(|sent| sent.record.is_some()) {
+        for sent in self.known.uploads.iter().filter(|sent| self.known.plays(sent)) {
             acknowledged::play_anew(&self.vault, sent)
                 .unwrap_or_else(|finding| panic!("seed {}: {finding}", self.seed));
         }
         self.rotation_ends();
         self.nothing_is_orphaned();
+        self.erasures_are_complete();
         let log = published::verify(&self.vault, &self.known.checkpoints).expect("a log that holds");
         assert!(log.size > u64::from(WIDTH), "no tile was filled: {}", log.size);
         self.hold("at the end");
@@ -192,6 +202,21 @@ impl Crashing {
             }
             assert!(start.elapsed() < COLLECTED, "{behind} record keys stay under old versions: {keys:?}");
             std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Nothing is left of what was erased, and each has its proof.
+    fn erasures_are_complete(&self) {
+        let start = Instant::now();
+        while database::number(&self.vault, "SELECT COUNT(*) FROM erasures WHERE completed_at IS NULL") > 0 {
+            assert!(start.elapsed() < COLLECTED, "seed {}: something of an erased record stays", self.seed);
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        let keys = "SELECT COUNT(*) FROM records WHERE state = 'erased' AND wrap IS NOT NULL";
+        assert_eq!(database::number(&self.vault, keys), 0, "seed {}", self.seed);
+        for record in self.known.erased.keys() {
+            let erasure = self.vault.person("auditor").get(&format!("/v1/records/{record}/erasure")).expect(200).json();
+            assert!(erasure["proof"].is_string() && erasure["journalled"] == true, "seed {}: {erasure}", self.seed);
         }
     }
 
@@ -286,6 +311,7 @@ fn play(
         accesses.push(Access {
             request: asked,
             grant: approved.read::<Approved>().grant_id,
+            record: sent.record.clone().expect("it is finished"),
             recording: sent.recording.clone(),
             session: None,
             revoked: Taken::No,
@@ -319,6 +345,22 @@ fn play(
         // Its session was asked for when the server died: whether it was opened, nobody knows.
         (_, None) => analyst.try_send("GET", "/healthz", &[], &[]).map(|_| Done::Other),
     }
+}
+
+/// Erases a record, with everything that was approved for it; `None` when the server was gone.
+fn erase(
+    approver: &Caller,
+    sent: &Sent,
+    accesses: &mut Vec<Access>,
+    erased: &mut BTreeMap<String, Taken>,
+) -> Option<()> {
+    let record = sent.record.clone().expect("it is finished");
+    accesses.retain(|access| access.record != record);
+    erased.insert(record.clone(), Taken::Asked);
+    let answer = approver.try_send("DELETE", &format!("/v1/records/{record}"), &[], &[])?;
+    assert!([200, 202].contains(&answer.status), "{answer}");
+    erased.insert(record, Taken::Confirmed);
+    Some(())
 }
 
 /// One rotation of the collection's key, or now and then of the root key; `None` when the server was gone.

@@ -6,6 +6,7 @@ mod canary;
 mod command_line;
 mod crash;
 mod destroy;
+mod erasure;
 mod gate;
 mod matrix;
 mod memory;

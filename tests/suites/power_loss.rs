@@ -320,8 +320,16 @@ impl Acts<'_> {
         let path = format!("/v1/access-requests/{request}/approve");
         let approved: Approved = self.vault.person("approver").post(&path, &json!({})).expect(200).read();
         let (session, revoked, closed) = (None, Taken::No, Taken::No);
-        let grant = approved.grant_id;
-        self.known.accesses.push(Access { request, grant, recording: sent.recording, session, revoked, closed });
+        let (grant, record) = (approved.grant_id, sent.record.expect("it is finished"));
+        self.known.accesses.push(Access {
+            request,
+            grant,
+            record,
+            recording: sent.recording,
+            session,
+            revoked,
+            closed,
+        });
         self.confirmed("an approval");
         self.known.accesses.len() - 1
     }
@@ -369,6 +377,14 @@ impl Acts<'_> {
         self.confirmed(act);
     }
 
+    fn erase(&mut self, upload: usize) {
+        let record = self.known.uploads[upload].record.clone().expect("it is finished");
+        *self.asked.erased.entry(record.clone()).or_default() = Taken::Asked;
+        *self.known.erased.entry(record.clone()).or_default() = Taken::Confirmed;
+        let _certificate = self.vault.person("approver").delete(&format!("/v1/records/{record}")).expect(200);
+        self.confirmed("an erasure");
+    }
+
     fn terminate(&mut self, upload: usize) {
         let location = self.known.uploads[upload].upload.location.clone();
         let headers = [("tus-resumable", TUS_VERSION)];
@@ -404,6 +420,7 @@ fn acts(vault: &Vault) -> Vec<Step> {
     acts.open(third);
     acts.close(second);
     acts.terminate(given_up);
+    acts.erase(short);
     acts.checkpoint();
     let late = acts.create(200_000, &mut chance);
     acts.send(late, 70_000);

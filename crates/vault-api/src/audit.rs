@@ -85,6 +85,10 @@ pub struct AuditQuery {
     /// Where to begin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
+    /// Tell of openings what a log of this many entries explains: what a later entry erased is withheld. All entries
+    /// when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree_size: Option<u64>,
     /// Items on a page, 1 to 500; 50 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(minimum = 1, maximum = 500)]

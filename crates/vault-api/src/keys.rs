@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::destruction::Destruction;
+use crate::erasure::OpenErasures;
 
 /// States of NIST SP 800-57 part 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -363,4 +364,7 @@ pub struct RootStatus {
     pub custody: String,
     /// Every epoch, newest first.
     pub epochs: Vec<RootEpoch>,
+    /// Erasures that a backup may still undo; absent when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_erasures: Option<OpenErasures>,
 }

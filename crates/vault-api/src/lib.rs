@@ -15,6 +15,7 @@ pub mod collections;
 pub mod consent;
 pub mod destruction;
 pub mod dev;
+pub mod erasure;
 pub mod health;
 pub mod keys;
 pub mod names;

@@ -4,6 +4,8 @@
 //! | --- | --- | --- |
 //! | `GET /v1/records` [`RecordQuery`] | analyst, approver, auditor | → page of [`Record`], newest first |
 //! | `GET /v1/records/{id}` | analyst, approver, auditor | → [`Record`] |
+//!
+//! Erasing a record is in [`erasure`](crate::erasure).
 
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -90,7 +92,7 @@ pub struct RecordQuery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(example = "demo")]
     pub collection: Option<String>,
-    /// Only in this state.
+    /// Only in this state. Erased records are listed only when they are asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(inline)]
     pub state: Option<RecordState>,

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::audit::AuditCommand;
 use crate::commands::access::AccessCommand;
 use crate::commands::collections::CollectionsCommand;
+use crate::commands::erase::EraseArgs;
 use crate::commands::keys::KeysCommand;
 use crate::commands::login::LoginArgs;
 use crate::commands::people::PeopleCommand;
@@ -69,6 +70,8 @@ pub enum Command {
     Access(AccessCommand),
     /// Fetch a recording: find or file the request, wait for approval, download
     Play(PlayArgs),
+    /// Erase a record for good, and keep the certificate of it
+    Erase(EraseArgs),
     /// Keys of a collection
     #[command(subcommand)]
     Keys(KeysCommand),

@@ -9,6 +9,8 @@ pub struct Stage<'a> {
     pub vault: &'a Vault,
     /// An available record.
     record: String,
+    /// A record that was erased.
+    erased: String,
     /// The address of the completed upload that it came from.
     upload: String,
     /// A request of the analyst's that was denied.
@@ -42,6 +44,9 @@ impl<'a> Stage<'a> {
         let _done = upload.patch(vault, 0, &recording).expect(204);
         let record = upload.record(vault).expect("a record");
 
+        let erased = tus::upload(vault, "voice.webm", "audio/webm", &recording);
+        let _certificate = vault.person("approver").delete(&format!("/v1/records/{erased}")).expect(200);
+
         let denied = access::request(vault, "analyst", &record, "Matrix", "M-1");
         let approver = vault.person("approver");
         let _denied = approver.post(&format!("/v1/access-requests/{denied}/deny"), &json!({})).expect(200);
@@ -62,7 +67,8 @@ impl<'a> Stage<'a> {
         let token = administrator.post("/v1/tokens", &token).expect(201).json()["token"]["id"].clone();
         let token = token.as_str().expect("an identifier").to_owned();
 
-        Self { vault, record, upload: upload.location, denied, approved, playback, grant, machine, binding, token }
+        let upload = upload.location;
+        Self { vault, record, erased, upload, denied, approved, playback, grant, machine, binding, token }
     }
 
     /// The probe of a route.
@@ -147,6 +153,10 @@ impl<'a> Stage<'a> {
             ("DELETE", "/v1/grants/{}") => plain(path.replace("{}", &self.grant)),
             ("GET", "/v1/people/{}") => plain(path.replace("{}", &self.machine)),
             ("GET", "/v1/records/{}") => plain(path.replace("{}", &self.record)),
+            ("DELETE", "/v1/records/{}") => {
+                json(path.replace("{}", &self.record), json!({"reason": "x".repeat(2_001)})) // too long a reason
+            }
+            ("GET", "/v1/records/{}/erasure") => plain(path.replace("{}", &self.erased)),
             ("DELETE", "/v1/role-bindings/{}") => plain(path.replace("{}", &self.binding)),
             ("DELETE", "/v1/tokens/{}") => plain(path.replace("{}", &self.token)),
             ("GET", "/v1/audit/log/tile/{}") => plain(self.first_tile()),

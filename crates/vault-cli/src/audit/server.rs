@@ -6,6 +6,7 @@ use vault_core::audit::slot::{Opening, SlotName};
 use vault_core::audit::tile::{Tile, WIDTH};
 use vault_core::audit::verify::{Claim, Shown, Source};
 
+use super::export::claimed;
 use crate::client::Client;
 use crate::error::Failure;
 
@@ -45,7 +46,10 @@ impl<'c> Server<'c> {
 
     /// Entries from `first` on with what is shown of their slots, at most one bundle's worth.
     pub fn page(&self, first: u64, limit: u32) -> Result<AuditPage, Failure> {
-        let query = AuditQuery { from_index: Some(first), limit: Some(limit), ..AuditQuery::default() };
+        // What is verified is one state of the log: what a later entry erased has no reason in it.
+        let tree_size =
+            self.checkpoint.as_deref().and_then(|note| claimed(note).ok()).map(|checkpoint| checkpoint.size);
+        let query = AuditQuery { from_index: Some(first), limit: Some(limit), tree_size, ..AuditQuery::default() };
         self.client.get("/v1/audit/entries", &query)
     }
 }

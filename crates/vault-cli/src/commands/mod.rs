@@ -3,6 +3,7 @@
 pub mod access;
 pub mod collections;
 pub mod completions;
+pub mod erase;
 pub mod keys;
 pub mod login;
 pub mod people;
@@ -87,6 +88,7 @@ pub fn run(cli: &Cli) -> Result<Report, Failure> {
         Command::Records(command) => records::run(&context, command),
         Command::Access(command) => access::run(&context, command),
         Command::Play(args) => play::run(&context, args),
+        Command::Erase(args) => erase::run(&context, args),
         Command::Keys(command) => keys::run(&context, command),
         Command::Root(command) => root::run(&context, command),
         Command::Collections(command) => collections::run(&context, command),

@@ -1,10 +1,12 @@
-//! `records list|show`.
+//! `records list|show|erasure`.
+
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use vault_api::records::{MediaKind, Record, RecordQuery, RecordState};
 
 use crate::client::segment;
-use crate::commands::{Context, Most};
+use crate::commands::{Context, Most, erase};
 use crate::error::Failure;
 use crate::output::{Report, Table, clean, wire_name};
 
@@ -17,6 +19,14 @@ pub enum RecordsCommand {
     Show {
         /// The record
         record: String,
+    },
+    /// Show the certificate of a record's erasure, with today's horizon
+    Erasure {
+        /// The record
+        record: String,
+        /// Write the certificate here, for `audit verify-certificate`
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
 }
 
@@ -89,6 +99,7 @@ pub fn run(context: &Context<'_>, command: &RecordsCommand) -> Result<Report, Fa
     match command {
         RecordsCommand::List(args) => list(context, args),
         RecordsCommand::Show { record } => show(context, record),
+        RecordsCommand::Erasure { record, out } => erase::certificate(context, record, out.as_deref()),
     }
 }
 
@@ -121,6 +132,10 @@ fn show(context: &Context<'_>, record: &str) -> Result<Report, Failure> {
     let mut text = format!("{} in {}: {}\n", record.id, clean(&record.collection), wire_name(&record.state));
     if let (Some(kind), Some(size)) = (&record.content_type, record.size_bytes) {
         text.push_str(&format!("{}, {size} bytes, received {}\n", clean(kind), record.received_at));
+    }
+    if record.state == RecordState::Erased {
+        text.push_str("`vault-cli records erasure` shows the certificate");
+        return Ok(Report::new(&record, text));
     }
     text.push_str(&format!("consent for: {}", clean(&record.purposes.join(", "))));
     if let Some(until) = &record.consent_expires_at {

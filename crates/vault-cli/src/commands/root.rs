@@ -4,6 +4,7 @@ use clap::Subcommand;
 use vault_api::keys::{RootStatus, RotateRoot};
 
 use crate::commands::Context;
+use crate::commands::erase::waits;
 use crate::error::Failure;
 use crate::output::{Report, Table, clean, wire_name};
 
@@ -36,6 +37,16 @@ pub fn run(context: &Context<'_>, command: &RootCommand) -> Result<Report, Failu
             epoch.created_at.clone(),
         ]);
     }
-    let text = format!("custody: {}\n{}", clean(&status.custody), table.render());
+    let mut text = format!("custody: {}\n{}", clean(&status.custody), table.render());
+    match &status.open_erasures {
+        None => text.push_str("\nno erasure waits for a key to be destroyed"),
+        Some(open) => text.push_str(&format!(
+            "\n{} erasure(s) are not final: a backup may bring the record back. The oldest, of {} in {}, waits for {}",
+            open.count,
+            open.oldest_at,
+            clean(&open.collection),
+            waits(&open.waits_for)
+        )),
+    }
     Ok(Report::new(&status, text))
 }

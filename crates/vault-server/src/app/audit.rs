@@ -63,7 +63,7 @@ pub async fn entries(vault: &Vault, caller: &Caller, query: AuditQuery) -> Resul
         let place = entry.collection().map_or(Place::Vault, Place::Collection);
         caller.permit(Action::AuditRead, place).is_ok()
     };
-    let page = vault.ledger()?.page(first, limit as usize, wanted, visible).await?;
+    let page = vault.ledger()?.page(first, limit as usize, query.tree_size, wanted, visible).await?;
     Ok(AuditPage {
         items: page.views.into_iter().map(show).collect(),
         next_cursor: page.next.map(|next| next.to_string()),

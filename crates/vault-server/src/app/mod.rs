@@ -6,6 +6,7 @@ pub mod bootstrap;
 pub mod callers;
 pub mod collections;
 pub mod entry;
+pub mod erase;
 pub mod error;
 pub mod figures;
 pub mod keys;

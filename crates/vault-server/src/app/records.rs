@@ -112,7 +112,9 @@ fn moment(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Failure> 
     text.map(|text| Timestamp::parse(text).map_err(|_| wrong())).transpose()
 }
 
+/// What is told of a record. Of an erased one that it was there, and nothing of what it was.
 fn wire(row: &RecordRow, collection: &str) -> Record {
+    let there = row.state != RecordState::Erased;
     Record {
         id: row.id.to_string(),
         collection: collection.to_owned(),
@@ -122,18 +124,18 @@ fn wire(row: &RecordRow, collection: &str) -> Record {
             RecordState::Erased => WireState::Erased,
         },
         kind: match row.media.as_str() {
-            "audio" => Some(MediaKind::Audio),
-            "video" => Some(MediaKind::Video),
+            "audio" if there => Some(MediaKind::Audio),
+            "video" if there => Some(MediaKind::Video),
             _ => None,
         },
-        content_type: Some(row.content_type.clone()),
-        size_bytes: Some(row.size),
+        content_type: there.then(|| row.content_type.clone()),
+        size_bytes: there.then_some(row.size),
         received_at: row.received_at.to_string(),
         available_at: Some(row.received_at.to_string()),
         purposes: row.terms.purposes.clone(),
         consent_expires_at: row.terms.expires_at.map(|t| t.to_string()),
         retain_until: row.retain_until.map(|t| t.to_string()),
-        key_version: Some(row.kek_version),
+        key_version: there.then_some(row.kek_version),
     }
 }
 

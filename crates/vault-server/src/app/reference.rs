@@ -2,7 +2,9 @@
 //!
 //! A reference is a hint. Evidence is what the entry itself says, and whoever asks compares that.
 
-use vault_core::ids::{BindingId, CollectionId, DestructionId, GrantId, PersonId, RequestId, SessionId, TokenId};
+use vault_core::ids::{
+    BindingId, CollectionId, DestructionId, GrantId, PersonId, RecordId, RequestId, SessionId, TokenId,
+};
 
 /// `role.proposed` of a binding.
 #[must_use]
@@ -92,6 +94,12 @@ pub fn access_revoked(id: GrantId) -> String {
 #[must_use]
 pub fn session(id: SessionId) -> String {
     format!("session:{id}")
+}
+
+/// `record.erased` of a record, the last entry of its erasure.
+#[must_use]
+pub fn record_erased(id: RecordId) -> String {
+    format!("record-erased:{id}")
 }
 
 /// The `key.operation` that says that a version of a collection's key was destroyed.

@@ -88,6 +88,11 @@ impl ResumeDirectory {
         self.file(id).exists()
     }
 
+    /// Whether a key is known to be gone: its file is absent from a place that can be looked at.
+    pub(super) fn is_destroyed(&self, id: ResumeKeyId) -> bool {
+        matches!(self.file(id).try_exists(), Ok(false))
+    }
+
     pub(super) fn destroy(&self, id: ResumeKeyId) -> Result<(), FileError> {
         private_file::remove(&self.file(id))
     }

@@ -1,8 +1,9 @@
-//! Work without a caller: collecting garbage, expiring uploads, closing dead sessions.
+//! Work without a caller: collecting garbage, expiring uploads, closing dead sessions, seeing erasures through.
 
 pub mod collector;
 mod copier;
 mod destructions;
+mod erasures;
 mod keys;
 mod reaper;
 
@@ -30,6 +31,7 @@ pub fn start(vault: &Arc<Vault>) -> JoinSet<()> {
         jobs.spawn(collector::Collector::of(vault).run_until(vault.closing.clone()));
         jobs.spawn(keys::rewrap(Arc::clone(vault)));
         jobs.spawn(keys::keep_up(Arc::clone(vault)));
+        jobs.spawn(erasures::run(Arc::clone(vault)));
     }
     jobs
 }

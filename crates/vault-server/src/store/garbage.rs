@@ -120,19 +120,25 @@ pub async fn bury_intents(
     let batch = Batch::read("intents", &rows, "name", |c| c.parsed::<Name>("name"))?;
     for name in &batch.rows {
         // The deadline as it is when the intent goes: whoever writes under it may have put it off since the look above.
-        let gone = sqlx::query("DELETE FROM intents WHERE name = $1 RETURNING deadline")
+        let gone = sqlx::query("DELETE FROM intents WHERE name = $1 RETURNING deadline, upload_id")
             .bind(name.to_string())
             .fetch_optional(tx.conn())
             .await?;
         let Some(gone) = gone else { continue };
+        let gone = Columns::of("intents", &gone);
         // A deadline that cannot be read holds up nothing: the patience behind it is as long as any PUT.
-        let deadline = Columns::of("intents", &gone).time("deadline").unwrap_or(now);
+        let deadline = gone.time("deadline").unwrap_or(now);
         let verify_after = deadline.max(now).plus(patience);
-        sqlx::query("INSERT INTO garbage (name, verify_after) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING")
-            .bind(name.to_string())
-            .bind(verify_after.as_millis())
-            .execute(tx.conn())
-            .await?;
+        // An erasure waits for every name that may hold a piece of its record.
+        sqlx::query(
+            "INSERT INTO garbage (name, verify_after, record_id)
+             VALUES ($1, $2, (SELECT record_id FROM uploads WHERE id = $3)) ON CONFLICT (name) DO NOTHING",
+        )
+        .bind(name.to_string())
+        .bind(verify_after.as_millis())
+        .bind(gone.text("upload_id").unwrap_or_default())
+        .execute(tx.conn())
+        .await?;
     }
     tx.commit().await?;
     Ok(batch)

@@ -300,28 +300,113 @@ fn opening(row: &sqlx::any::AnyRow) -> Option<StoredOpening> {
     })
 }
 
-/// Which openings a record's erasure takes with it: the pairs its entry lists.
-pub async fn openings_of_record(conn: &mut Conn, record: RecordId) -> Result<Vec<(u64, SlotName)>, StoreError> {
-    let rows = sqlx::query("SELECT idx, slot FROM log_openings WHERE owner = $1 AND under = 'record' AND sealed IS NOT NULL ORDER BY idx, slot")
-        .bind(record.to_string())
-        .fetch_all(conn)
-        .await?;
-    rows.iter()
-        .map(|row| {
-            let columns = Columns::of("log_openings", row);
-            let slot = SlotName::parse(&columns.text("slot")?).ok_or(columns.damaged("slot"))?;
-            Ok((columns.unsigned("idx")?, slot))
-        })
-        .collect()
+/// Erases a record's openings, and answers which they were: the pairs that its erasure's entries list. The tree over their
+/// entries stays as it is.
+///
+/// The head is held until the transaction ends: whoever sequences does so before, and its openings are among these, or
+/// after, and finds the record erased ([`empty_late`]).
+pub async fn erase_openings(tx: &mut Tx, record: RecordId) -> Result<Vec<(u64, SlotName)>, StoreError> {
+    sqlx::query("UPDATE log_head SET fence = fence WHERE id = 1").execute(tx.conn()).await?;
+    let rows = sqlx::query(
+        "UPDATE log_openings SET sealed = NULL WHERE owner = $1 AND under = 'record' AND sealed IS NOT NULL
+         RETURNING idx, slot",
+    )
+    .bind(record.to_string())
+    .fetch_all(tx.conn())
+    .await?;
+    emptied(&rows)
 }
 
-/// Erases a record's openings. The tree over their entries stays as it is.
-pub async fn erase_openings_of_record(tx: &mut Tx, record: RecordId) -> Result<u64, StoreError> {
-    let done = sqlx::query("UPDATE log_openings SET sealed = NULL WHERE owner = $1 AND under = 'record'")
-        .bind(record.to_string())
-        .execute(tx.conn())
-        .await?;
-    Ok(done.rows_affected())
+/// Empties openings from entry `first` on whose records are erased: their entries were drafted before the erasure, and
+/// are sequenced after it. Answers which, for an entry that says so.
+pub async fn empty_late(tx: &mut Tx, first: u64) -> Result<Vec<(u64, SlotName)>, StoreError> {
+    let rows = sqlx::query(
+        "UPDATE log_openings SET sealed = NULL WHERE idx >= $1 AND under = 'record' AND sealed IS NOT NULL
+           AND EXISTS (SELECT 1 FROM erasures WHERE erasures.record_id = log_openings.owner)
+         RETURNING idx, slot",
+    )
+    .bind(bigint(first)?)
+    .fetch_all(tx.conn())
+    .await?;
+    emptied(&rows)
+}
+
+/// What was emptied, in the order of the log.
+fn emptied(rows: &[sqlx::any::AnyRow]) -> Result<Vec<(u64, SlotName)>, StoreError> {
+    let pair = |row: &sqlx::any::AnyRow| {
+        let columns = Columns::of("log_openings", row);
+        let slot = SlotName::parse(&columns.text("slot")?).ok_or(columns.damaged("slot"))?;
+        Ok((columns.unsigned("idx")?, slot))
+    };
+    let mut pairs = rows.iter().map(pair).collect::<Result<Vec<_>, StoreError>>()?;
+    pairs.sort_unstable();
+    Ok(pairs)
+}
+
+/// Rows of the outbox read at once.
+const PAGE: i64 = 256;
+
+/// Empties a record's openings in entries that wait to be sequenced; the entries stay, under a fresh MAC. Whoever sequences
+/// them finds the openings empty ([`empty_late`]). Rows that the vault did not write are left to the sequencer, which
+/// takes them out.
+pub async fn empty_waiting(tx: &mut Tx, key: &OutboxKey, record: RecordId) -> Result<(), StoreError> {
+    let mut after = String::new();
+    loop {
+        let rows = sqlx::query(
+            "SELECT id, entry, openings, reference, mac FROM log_outbox WHERE id > $1 ORDER BY id LIMIT $2",
+        )
+        .bind(after.clone())
+        .bind(PAGE)
+        .fetch_all(tx.conn())
+        .await
+        .map_err(unreadable)?;
+        for row in &rows {
+            let Waiting { id, mut new, genuine } = one_waiting(row, key)?;
+            after.clone_from(&id);
+            if !genuine || !empty(&mut new.sealed, record) {
+                continue;
+            }
+            let openings = pack(&new.sealed);
+            let mac = key.mac(&id, &new.entry, &openings, new.reference.as_deref());
+            sqlx::query("UPDATE log_outbox SET openings = $2, mac = $3 WHERE id = $1")
+                .bind(id)
+                .bind(openings)
+                .bind(mac.to_vec())
+                .execute(tx.conn())
+                .await?;
+        }
+        if rows.len() < usize::try_from(PAGE).unwrap_or(usize::MAX) {
+            return Ok(());
+        }
+    }
+}
+
+/// Whether an entry that waits still carries something sealed under this record's key: one that was drafted before the
+/// erasure and queued after it.
+pub async fn waits_with(conn: &mut Conn, record: RecordId) -> Result<bool, StoreError> {
+    let rows = sqlx::query("SELECT openings FROM log_outbox").fetch_all(conn).await.map_err(unreadable)?;
+    let carries = |row: &sqlx::any::AnyRow| {
+        let openings = Columns::of("log_outbox", row).bytes("openings").ok();
+        openings.and_then(|bytes| unpack(&bytes)).unwrap_or_default().iter().any(|opening| holds(opening, record))
+    };
+    Ok(rows.iter().any(carries))
+}
+
+/// Empties what this record's key opens; whether there was any.
+fn empty(sealed: &mut [SealedOpening], record: RecordId) -> bool {
+    let mut any = false;
+    for opening in sealed {
+        if holds(opening, record) {
+            opening.sealed.clear();
+            any = true;
+        }
+    }
+    any
+}
+
+/// Whether an opening holds something that this record's key opens.
+fn holds(opening: &SealedOpening, record: RecordId) -> bool {
+    opening.under == KeptUnder::Record(record) && !opening.sealed.is_empty()
 }
 
 /// Openings of an outbox row: for each the kind of key, its owner, the slot, commitment and ciphertext, lengths first.

@@ -20,6 +20,7 @@ pub mod collections;
 mod conformance;
 mod conn;
 mod engine;
+pub mod erasures;
 #[cfg(test)]
 pub mod faults;
 pub mod figures;

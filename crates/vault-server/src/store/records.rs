@@ -218,7 +218,7 @@ pub async fn original(store: &Store, record: RecordId) -> Result<Option<(ObjectR
 pub struct Filter {
     /// Only these collections; empty: none.
     pub collections: Vec<CollectionId>,
-    /// Only this state.
+    /// Only this state; all but erased ones when there is none.
     pub state: Option<RecordState>,
     /// Only `audio` or `video`.
     pub media: Option<String>,
@@ -256,7 +256,9 @@ pub async fn page(store: &Store, filter: &Filter, limit: u32) -> Result<Vec<Reco
             text.push_str(&format!(" {sql} ${}", values.len()));
         }
     };
-    clause("AND state =", filter.state.map(|s| Value::Text(s.as_str().to_owned())));
+    let wanted = if filter.state.is_some() { "AND state =" } else { "AND state <>" };
+    let state = filter.state.unwrap_or(RecordState::Erased);
+    clause(wanted, Some(Value::Text(state.as_str().to_owned())));
     clause("AND media =", filter.media.clone().map(Value::Text));
     clause("AND received_at >=", filter.from.map(|t| Value::Number(t.as_millis())));
     clause("AND received_at <", filter.until.map(|t| Value::Number(t.as_millis())));

@@ -216,14 +216,36 @@ pub async fn close(tx: &mut Tx, id: SessionId, now: Timestamp) -> Result<Option<
     row.as_ref().map(SessionRow::read).transpose()
 }
 
-/// Sessions still open that should have ended before `then`; the oldest first.
-pub async fn overdue(store: &Store, then: Timestamp, most: u32) -> Result<Vec<SessionRow>, StoreError> {
+/// Sessions still open that should have ended before `then`, with the moment at which they should have; the oldest first.
+/// One whose record was erased ended with it.
+pub async fn overdue(store: &Store, then: Timestamp, most: u32) -> Result<Vec<(SessionRow, Overdue)>, StoreError> {
     let mut reader = store.read().await?;
-    let rows =
-        sqlx::query("SELECT * FROM sessions WHERE closed_at IS NULL AND expires_at <= $1 ORDER BY expires_at LIMIT $2")
-            .bind(then.as_millis())
-            .bind(i64::from(most))
-            .fetch_all(reader.conn())
-            .await?;
-    rows.iter().map(SessionRow::read).collect()
+    let rows = sqlx::query(
+        "SELECT s.*, e.at AS erased_at FROM sessions s LEFT JOIN erasures e ON e.record_id = s.record_id
+         WHERE s.closed_at IS NULL AND (s.expires_at <= $1 OR e.at <= $1) ORDER BY s.expires_at LIMIT $2",
+    )
+    .bind(then.as_millis())
+    .bind(i64::from(most))
+    .fetch_all(reader.conn())
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let erased = Columns::of("erasures", row).maybe_time("erased_at")?;
+            let session = SessionRow::read(row)?;
+            let overdue = match erased.filter(|at| *at < session.expires_at) {
+                Some(at) => Overdue { since: at, erased: true },
+                None => Overdue { since: session.expires_at, erased: false },
+            };
+            Ok((session, overdue))
+        })
+        .collect()
+}
+
+/// Since when a session should be closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overdue {
+    /// The moment.
+    pub since: Timestamp,
+    /// Whether its record was erased, rather than its time over.
+    pub erased: bool,
 }

@@ -233,7 +233,7 @@ pub async fn held_by(tx: &mut Tx, collection: CollectionId, day: Timestamp) -> R
     .fetch_one(tx.conn())
     .await?;
     let count = sqlx::query(
-        "SELECT (SELECT COUNT(*) FROM records WHERE collection_id = $1)
+        "SELECT (SELECT COUNT(*) FROM records WHERE collection_id = $1 AND state <> 'erased')
            + (SELECT COUNT(*) FROM uploads WHERE collection_id = $1 AND state = 'open') AS n",
     )
     .bind(collection.to_string())
@@ -368,7 +368,7 @@ pub async fn register(tx: &mut Tx, object: ObjectId, part: &NewPart) -> Result<(
     Ok(())
 }
 
-/// Ends an upload: its keys, tail and sealed fields go in this very update. `from` is the offset it must stand at,
+/// Ends an upload: its keys, tail and sealed fields go in this very update, and what a record has of its own from here on. `from` is the offset it must stand at,
 /// under `fence`, when a request ends it; `None` for the collector and for termination. `false`: it was not open,
 /// or another request has it.
 pub async fn end(
@@ -382,7 +382,8 @@ pub async fn end(
     let (from, fence) = at.unzip();
     let ended = sqlx::query(
         "UPDATE uploads SET state = $2, received = COALESCE($5, received), refusal = $6, fence = fence + 1,
-           wrap = NULL, tail = NULL, resume_key = NULL, details = NULL, consent = NULL
+           wrap = NULL, tail = NULL, resume_key = NULL, details = NULL, consent = NULL, header = $7, purposes = '[]',
+           consent_expires_at = NULL
          WHERE id = $1 AND state = 'open' AND received = COALESCE($3, received) AND fence = COALESCE($4, fence)",
     )
     .bind(id.to_string())
@@ -391,6 +392,7 @@ pub async fn end(
     .bind(fence.map(bigint).transpose()?)
     .bind(received.map(bigint).transpose()?)
     .bind(refusal.map(str::to_owned))
+    .bind(Vec::<u8>::new())
     .execute(tx.conn())
     .await?
     .rows_affected();

@@ -29,7 +29,7 @@ pub async fn sound(vault: &Vault, known: &[String]) -> (String, u64) {
     }
     let mut from = 0;
     while from < checkpoint.size() {
-        let page = ledger.page(from, 500, |_| true, |_| true).await.unwrap();
+        let page = ledger.page(from, 500, Some(checkpoint.size()), |_| true, |_| true).await.unwrap();
         for view in page.views {
             if view.index < checkpoint.size() {
                 shown.openings.extend(view.slots.into_iter().map(|slot| (view.index, slot.slot, slot.state)));

@@ -17,6 +17,7 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
 use super::{House, oracle};
+use crate::app::erase;
 use crate::jobs::collector::Collector;
 use crate::objects::faulty::Faulty;
 use crate::store::faults::Fault;
@@ -44,6 +45,8 @@ struct Stage {
     records: Vec<(String, usize)>,
     /// Playback addresses of grants that were revoked.
     revoked: Vec<String>,
+    /// Records that were erased.
+    erased: Vec<String>,
     known: Vec<String>,
 }
 
@@ -56,7 +59,7 @@ impl Stage {
         let opened = house.ask("administrator", "POST", "/v1/collections/calls/open", Value::Null).await;
         assert_eq!(opened.0, StatusCode::OK, "{}", opened.1);
         let (_, notice) = house.ask("uploader", "GET", "/v1/collections/calls/notice", Value::Null).await;
-        Self { house, objects, notice, records: Vec::new(), revoked: Vec::new(), known: Vec::new() }
+        Self { house, objects, notice, records: Vec::new(), revoked: Vec::new(), erased: Vec::new(), known: Vec::new() }
     }
 
     /// Asks until the answer is none of those that say "not now". Says what the last one was, and whether an answer
@@ -108,10 +111,28 @@ impl Stage {
         }
         assert!(self.try_play(&playing).await.is_err(), "a revoked grant plays");
         self.revoked.push(playing);
+        self.erase_one_before(seed).await;
         self.house.clock.advance(Duration::from_secs(40));
         for _ in 0..TRIES {
             // A round may meet the fault as well: the next one goes on.
             if Collector::of(&self.house.vault).round().await.is_ok() {
+                break;
+            }
+        }
+    }
+
+    /// Erases the record of the run before; one in four stays.
+    async fn erase_one_before(&mut self, seed: usize) {
+        let Some(at) = self.records.iter().position(|(_, made)| !seed.is_multiple_of(4) && made + 1 == seed) else {
+            return;
+        };
+        let (record, _) = self.records.swap_remove(at);
+        let (status, erased, _) =
+            self.insist("approver", "DELETE", &format!("/v1/records/{record}"), Value::Null).await;
+        assert!(status.is_success(), "{status} {erased}");
+        self.erased.push(record);
+        for _ in 0..TRIES {
+            if erase::finish(&self.house.vault).await.is_ok() {
                 break;
             }
         }
@@ -245,6 +266,15 @@ impl Stage {
         assert_eq!(i64::try_from(media.len()).unwrap(), parts, "orphans, or parts that are missing");
         for url in &self.revoked {
             assert!(self.try_play(url).await.is_err(), "a revoked grant plays again");
+        }
+        let _last = erase::finish(&self.house.vault).await.unwrap();
+        assert_eq!(store.number("SELECT COUNT(*) FROM erasures WHERE completed_at IS NULL").await, 0);
+        let keys = "SELECT COUNT(*) FROM records WHERE (state = 'erased') = (wrap IS NOT NULL)";
+        assert_eq!(store.number(keys).await, 0, "half erased");
+        for record in &self.erased {
+            let path = format!("/v1/records/{record}/erasure");
+            let (_, erasure, _) = self.insist("auditor", "GET", &path, Value::Null).await;
+            assert!(erasure["proof"].is_string(), "{erasure}");
         }
         // Each record by a grant of its own; the last fault was long ago.
         for (record, seed) in &self.records {

@@ -11,7 +11,7 @@ use vault_core::ids::{GrantId, RequestId};
 use vault_core::time::Timestamp;
 
 use super::pen::{Column, Pen, kind_of, names_of};
-use super::request::{REASON, usable};
+use super::request::{REASON, hold_key, usable};
 use super::show::{told, wire_state};
 use crate::app::callers::Caller;
 use crate::app::collections;
@@ -54,6 +54,7 @@ pub async fn approve(vault: &Vault, caller: &Caller, id: RequestId, said: Decisi
 
     let ledger = vault.ledger()?;
     let mut tx = vault.store.begin("approve_access_request").await?;
+    hold_key(&mut tx, row.request.scope.single()).await?;
     let decided = decided(&ready, Event::Approve, now, sealed.as_deref());
     if !rows::decide(&mut tx, decided).await? {
         return Err(Code::RequestDecided.into());
@@ -84,6 +85,9 @@ pub async fn deny(vault: &Vault, caller: &Caller, id: RequestId, said: Decision)
 
     let ledger = vault.ledger()?;
     let mut tx = vault.store.begin("deny_access_request").await?;
+    if sealed.is_some() && row.under.is_some() {
+        hold_key(&mut tx, row.request.scope.single()).await?;
+    }
     let decided = decided(&ready, Event::Deny, now, sealed.as_deref());
     if !rows::decide(&mut tx, decided).await? {
         return Err(Code::RequestDecided.into());

@@ -20,8 +20,10 @@ use crate::app::error::Failure;
 use crate::app::people::{invalid, text};
 use crate::app::reference;
 use crate::state::Vault;
+use crate::store::Tx;
 use crate::store::access::{self as rows, RecordWrap, Sealed};
 use crate::store::collections::CollectionRow;
+use crate::store::erasures;
 use crate::store::records::{self, RecordRow, RecordState};
 
 /// Longest reason and comment.
@@ -85,6 +87,7 @@ pub async fn file(vault: &Vault, caller: &Caller, asked: NewAccessRequest) -> Re
 
     let ledger = vault.ledger()?;
     let mut tx = vault.store.begin("file_access_request").await?;
+    hold_key(&mut tx, request.scope.single()).await?;
     rows::insert(&mut tx, &request, &sealed).await?;
     let ticket = ledger.enqueue(&mut tx, entry, Some(reference::request(request.id))).await?;
     tx.commit().await?;
@@ -140,6 +143,15 @@ async fn record(vault: &Vault, caller: &Caller, id: &str) -> Result<RecordRow, F
     let record = records::find(&vault.store, id).await?.ok_or(Code::NotFound)?;
     caller.permit_on(Action::RecordRead, Place::Collection(record.collection))?;
     Ok(record)
+}
+
+/// What is sealed under a record's key is not written once the key is gone: whoever erases the record comes before this
+/// transaction, and it ends here, or after it, and empties what it wrote.
+pub(super) async fn hold_key(tx: &mut Tx, record: Option<RecordId>) -> Result<(), Failure> {
+    match record {
+        Some(record) if !erasures::hold_key(tx, record).await? => Err(Code::RecordNotAvailable.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Whether a named record can be used for the purpose at all: asking for what can only be refused wastes an approver's time.

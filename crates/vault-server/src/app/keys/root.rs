@@ -13,6 +13,7 @@ use vault_core::keys::keyring::EpochInfo;
 use super::show::state;
 use crate::app::callers::Caller;
 use crate::app::entry::StaffPen;
+use crate::app::erase;
 use crate::app::error::Failure;
 use crate::app::people::text;
 use crate::state::Vault;
@@ -36,7 +37,7 @@ async fn view(vault: &Vault) -> Result<RootStatus, Failure> {
         created_at: epoch.created_at.to_string(),
     };
     let epochs = vault.keys()?.epochs()?.into_iter().rev().map(shown).collect();
-    Ok(RootStatus { custody: vault.keys()?.kind().to_owned(), epochs })
+    Ok(RootStatus { custody: vault.keys()?.kind().to_owned(), epochs, open_erasures: erase::open(vault).await? })
 }
 
 /// Makes a fresh root epoch and moves every KEK and the log key under it. The former epoch stays in custody, unused,

@@ -7,10 +7,13 @@ use vault_core::audit::entry::{Entry, EntryKind};
 use vault_core::audit::evidence::Recorded;
 use vault_core::audit::proof::TlogProof;
 use vault_core::audit::slot::{KeptUnder, Opening, SealedOpening, SlotName};
+use vault_core::audit::tile::TileError;
 use vault_core::ids::{CollectionId, RecordId};
 use vault_core::keys::hierarchy::{FieldKey, StaffAuditKey};
 
 use super::{Ledger, LedgerError, OpeningKeySource, Running};
+use crate::app::reference;
+use crate::store::Store;
 use crate::store::log::{self, StoredOpening};
 
 /// Entries read at once while a page is filled.
@@ -189,19 +192,50 @@ impl Ledger {
         Ok(Some(TlogProof { extra: None, index, inclusion, checkpoint: published.checkpoint.note().to_owned() }))
     }
 
+    /// Entry `index` to the byte with its proof under the published checkpoint, for whoever is to verify it elsewhere.
+    pub async fn witness(&self, index: u64) -> Result<Option<(Vec<u8>, TlogProof)>, LedgerError> {
+        let Some(proof) = self.proof(index).await? else { return Ok(None) };
+        let mut rows = {
+            let mut reader = self.0.store.read().await?;
+            log::entries(reader.conn(), index, index + 1).await?
+        };
+        let Some((_, entry)) = rows.pop() else { return Ok(None) };
+        // A row is a hint: what it says is in the log or is not shown.
+        proof.verify(&entry, &self.running()?.verifier).map_err(|_| LedgerError::Tile(TileError::Contents))?;
+        Ok(Some((entry, proof)))
+    }
+
+    /// The newest entry under `reference` that is published, with its proof. Its openings are not looked at.
+    pub async fn witness_of(&self, reference: &str) -> Result<Option<(Vec<u8>, TlogProof)>, LedgerError> {
+        let rows = {
+            let mut reader = self.0.store.read().await?;
+            log::by_reference(reader.conn(), reference).await?
+        };
+        for (index, _) in rows {
+            if let Some(witness) = self.witness(index).await? {
+                return Ok(Some(witness));
+            }
+        }
+        Ok(None)
+    }
+
     /// Published entries from `first` on that are `wanted`, at most `limit`. Openings of those that are not `visible`
-    /// are withheld. An entry that the database no longer holds whole is shown without its slots: the others are not
+    /// are withheld, and so are those that were erased by an entry beyond the first `as_of`: a log of that many entries
+    /// does not say yet why they are gone. An entry that the database no longer holds whole is shown without its slots: the others are not
     /// lost with it, and the verifier names it.
     pub async fn page(
         &self,
         first: u64,
         limit: usize,
+        as_of: Option<u64>,
         wanted: impl Fn(&Entry<'_>) -> bool,
         visible: impl Fn(&Entry<'_>) -> bool,
     ) -> Result<Page, LedgerError> {
         let running = self.running()?;
         let size = running.published().checkpoint.size();
         let mut keys = Keys::new(running.keys.as_ref());
+        let mut told =
+            Told { store: &self.0.store, as_of: as_of.map_or(size, |asked| asked.min(size)), known: HashMap::new() };
         let (mut views, mut at) = (Vec::new(), first);
         let last = size.min(first.saturating_add(MAX_SCAN));
         while at < last && views.len() < limit {
@@ -220,7 +254,7 @@ impl Ledger {
                 let slots = match Entry::parse(&bytes) {
                     Ok(entry) if !wanted(&entry) => continue,
                     Ok(entry) if visible(&entry) => {
-                        slots(&entry, &by_index.remove(&index).unwrap_or_default(), &mut keys).await
+                        slots(&entry, &by_index.remove(&index).unwrap_or_default(), &mut keys, &mut told).await?
                     }
                     Ok(entry) => withheld(&entry),
                     Err(_) => Vec::new(),
@@ -241,14 +275,20 @@ fn withheld(entry: &Entry<'_>) -> Vec<SlotView> {
     entry.slots().iter().map(closed).collect()
 }
 
-async fn slots(entry: &Entry<'_>, stored: &[StoredOpening], keys: &mut Keys<'_>) -> Vec<SlotView> {
+async fn slots(
+    entry: &Entry<'_>,
+    stored: &[StoredOpening],
+    keys: &mut Keys<'_>,
+    told: &mut Told<'_>,
+) -> Result<Vec<SlotView>, LedgerError> {
     let mut views = Vec::with_capacity(entry.slots().len());
     for (slot, commitment) in entry.slots() {
         let row = stored.iter().find(|row| row.slot == *slot);
-        let state = match row.map(|row| row.with(*commitment)) {
+        let state = match row.map(|row| (row.under, row.with(*commitment))) {
             None => OpeningState::Missing,
-            Some(None) => OpeningState::Erased,
-            Some(Some(sealed)) => match keys.open(&sealed).await {
+            Some((under, None)) if told.erased(under).await? => OpeningState::Erased,
+            Some((_, None)) => OpeningState::Withheld,
+            Some((_, Some(sealed))) => match keys.open(&sealed).await {
                 Some(opening) => OpeningState::Opened(opening),
                 None if keys.has(sealed.under).await => OpeningState::Missing,
                 None => OpeningState::Withheld,
@@ -256,7 +296,33 @@ async fn slots(entry: &Entry<'_>, stored: &[StoredOpening], keys: &mut Keys<'_>)
         };
         views.push(SlotView { slot: *slot, state });
     }
-    views
+    Ok(views)
+}
+
+/// Whether the log tells of the erasures that a page meets. A record's key goes in one transaction, also while the log is
+/// blocked; the entry that says so comes when it can.
+struct Told<'s> {
+    store: &'s Store,
+    /// Entries that count.
+    as_of: u64,
+    known: HashMap<RecordId, bool>,
+}
+
+impl Told<'_> {
+    async fn erased(&mut self, under: KeptUnder) -> Result<bool, LedgerError> {
+        let KeptUnder::Record(record) = under else { return Ok(true) };
+        if let Some(told) = self.known.get(&record) {
+            return Ok(*told);
+        }
+        let rows = {
+            let mut reader = self.store.read().await?;
+            log::by_reference(reader.conn(), &reference::record_erased(record)).await?
+        };
+        // The newest: of a record that was erased twice, the openings of both are gone.
+        let told = rows.first().is_some_and(|(index, _)| *index < self.as_of);
+        self.known.insert(record, told);
+        Ok(told)
+    }
 }
 
 /// Keys fetched while a page is read, each once.

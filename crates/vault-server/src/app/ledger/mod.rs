@@ -49,7 +49,7 @@ use vault_core::audit::entry::{Draft, EntryKind, LogStarted, Prepared};
 use vault_core::audit::evidence::Recorded;
 use vault_core::audit::merkle::Hash;
 use vault_core::audit::note::VerifierKey;
-use vault_core::audit::slot::{Opening, OpeningKeys};
+use vault_core::audit::slot::{Opening, OpeningKeys, SlotName};
 use vault_core::ids::{CollectionId, RecordId};
 use vault_core::keys::hierarchy::{FieldKey, StaffAuditKey};
 use vault_core::time::Clock;
@@ -475,6 +475,18 @@ impl Ledger {
         // Known before the commit, so that the sequencer cannot take the row before somebody waits for it.
         let waiter = self.0.wait_for(Hash::leaf(&entry));
         Ok(Ticket { entry, openings, waiter, kind: PhantomData })
+    }
+
+    /// Takes what opens under a record's key out of the log and out of what waits to be appended, in the caller's
+    /// transaction. Answers the pairs of entry and slot that the caller's own entries are to list; what waits is listed
+    /// when it is appended.
+    pub async fn erase_openings(&self, tx: &mut Tx, record: RecordId) -> Result<Vec<(u64, SlotName)>, LedgerError> {
+        let running = self.0.running.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let signer = &running.ok_or(LedgerError::Sealed)?.signer;
+        // The head first: from here on nobody sequences until this is done.
+        let erased = log::erase_openings(tx, record).await?;
+        log::empty_waiting(tx, signer.outbox_key(), record).await?;
+        Ok(erased)
     }
 
     /// Waits until the entry of a committed ticket is in the log and published. When this fails the entry stays in the

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use vault_core::audit::checkpoint::CheckpointSigner;
-use vault_core::audit::entry::{Draft, Entry, FindingReported};
+use vault_core::audit::entry::{Draft, Entry, EntryKind, FindingReported, OpeningsErased};
 use vault_core::audit::merkle::Hash;
-use vault_core::audit::slot::OpeningKeys;
+use vault_core::audit::slot::{KeptUnder, OpeningKeys};
+use vault_core::audit::verify::{ERASED, erased_portions};
 use vault_core::keys::hierarchy::StaffAuditKey;
 
 use super::office::Held;
@@ -65,6 +66,27 @@ struct Group {
     next: Committed,
     leaves: Vec<Hash>,
     full: Vec<Full>,
+}
+
+impl Group {
+    /// Further entries: a further move of the head.
+    fn append<'e>(&mut self, entries: impl Iterator<Item = &'e [u8]>) -> Result<(), LedgerError> {
+        for entry in entries {
+            let leaf = Hash::leaf(entry);
+            self.leaves.push(leaf);
+            self.next.head.edge.append(leaf);
+            self.next.tiles.append(entry, leaf, &mut self.full)?;
+        }
+        self.next.head.fence += 1;
+        Ok(())
+    }
+}
+
+/// An entry of the log's own, without slots: the key seals nothing.
+fn unslotted<E: EntryKind>(draft: Draft<E>) -> Result<NewEntry, LedgerError> {
+    let staff = StaffAuditKey::generate();
+    let (entry, sealed, _) = draft.prepare(&OpeningKeys { staff: &staff, record: None })?.into_parts();
+    Ok(NewEntry { entry, sealed, reference: None })
 }
 
 /// What became of a step.
@@ -215,13 +237,14 @@ impl Sequencer {
         if waiting.len() == room {
             self.shared.wake.notify_one();
         }
-        let group = self.group(new.iter().map(|n| n.entry.as_slice()))?;
+        let mut group = self.group(new.iter().map(|n| n.entry.as_slice()))?;
         // The head first: when it has moved, the rows would only collide with another node's.
         if !log::advance(&mut tx, &self.committed.head, &group.next.head).await? {
             tx.rollback().await?;
             return self.lost().await;
         }
         log::insert(&mut tx, self.committed.head.edge.size(), &new).await?;
+        self.empty_late(&mut tx, &new, &mut group).await?;
         let ids: Vec<&str> = waiting.iter().map(|w| w.id.as_str()).collect();
         log::unqueue(&mut tx, &ids).await?;
         let outcome = match tx.commit().await {
@@ -233,6 +256,35 @@ impl Sequencer {
             Outcome::NotCommitted => Err(LedgerError::Timeout),
             Outcome::Moved => self.lost().await,
         }
+    }
+
+    /// Entries may have been drafted before a record was erased, and come after it. What of them opened under its key is
+    /// emptied before anybody can read it, and further entries of the same group say so: no state of the log leaves an
+    /// opening gone unexplained.
+    async fn empty_late(&self, tx: &mut Tx, new: &[&NewEntry], group: &mut Group) -> Result<(), LedgerError> {
+        let of_record = |new: &&NewEntry| new.sealed.iter().any(|o| matches!(o.under, KeptUnder::Record(_)));
+        if !new.iter().any(of_record) {
+            return Ok(());
+        }
+        let emptied = log::empty_late(tx, self.committed.head.edge.size()).await?;
+        let said = erased_portions(&emptied).into_iter().map(|listed| self.erased(listed));
+        let said = said.collect::<Result<Vec<NewEntry>, LedgerError>>()?;
+        if said.is_empty() {
+            return Ok(());
+        }
+        let from = group.next.head.clone();
+        group.append(said.iter().map(|new| new.entry.as_slice()))?;
+        if !log::advance(tx, &from, &group.next.head).await? {
+            // This transaction holds the head since it was moved to `from`.
+            return Err(LedgerError::Timeout);
+        }
+        Ok(log::insert(tx, from.edge.size(), &said.iter().collect::<Vec<_>>()).await?)
+    }
+
+    /// What the log says of openings that came too late.
+    fn erased(&self, listed: Vec<String>) -> Result<NewEntry, LedgerError> {
+        let draft = Draft::<OpeningsErased>::new(self.shared.clock.now()).data(ERASED, listed);
+        unslotted(draft)
     }
 
     /// The oldest rows of the outbox, as they can stand in the log. What the vault did not write is not signed: a finding
@@ -260,10 +312,7 @@ impl Sequencer {
     /// What the log says in place of a row that is no entry.
     fn finding(&self) -> Result<NewEntry, LedgerError> {
         let draft = Draft::<FindingReported>::new(self.shared.clock.now()).data("finding", "outbox-row-no-entry");
-        // No slots: the key seals nothing.
-        let staff = StaffAuditKey::generate();
-        let (entry, sealed, _) = draft.prepare(&OpeningKeys { staff: &staff, record: None })?.into_parts();
-        Ok(NewEntry { entry, sealed, reference: None })
+        unslotted(draft)
     }
 
     async fn outbox_waits(&self) -> Result<bool, StoreError> {
@@ -272,16 +321,9 @@ impl Sequencer {
     }
 
     fn group<'e>(&self, entries: impl Iterator<Item = &'e [u8]>) -> Result<Group, LedgerError> {
-        let mut next = self.committed.clone();
-        let (mut full, mut leaves) = (Vec::new(), Vec::new());
-        for entry in entries {
-            let leaf = Hash::leaf(entry);
-            leaves.push(leaf);
-            next.head.edge.append(leaf);
-            next.tiles.append(entry, leaf, &mut full)?;
-        }
-        next.head.fence += 1;
-        Ok(Group { next, leaves, full })
+        let mut group = Group { next: self.committed.clone(), leaves: Vec::new(), full: Vec::new() };
+        group.append(entries)?;
+        Ok(group)
     }
 
     /// A commit failed, or did not say: reads the head until the database answers. It is at `next`, at where it was, or

@@ -35,6 +35,7 @@ const fn taken(kind: Kind) -> Option<(Restricted, SlotName)> {
         Kind::RoleRevoked => Some((Restricted::RoleRevoked, SlotName::Binding)),
         Kind::TokenRevoked => Some((Restricted::TokenRevoked, SlotName::Token)),
         Kind::PersonDisabled => Some((Restricted::PersonDisabled, SlotName::Person)),
+        Kind::RecordErased => Some((Restricted::RecordErased, SlotName::Record)),
         _ => None,
     }
 }

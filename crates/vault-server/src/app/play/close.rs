@@ -42,6 +42,8 @@ enum Why {
     Ended { restricted: bool },
     /// Its time was over.
     Expired,
+    /// Its record was erased.
+    Erased,
 }
 
 impl Why {
@@ -49,6 +51,7 @@ impl Why {
         match self {
             Self::Ended { .. } => "ended",
             Self::Expired => "expired",
+            Self::Erased => "erased",
         }
     }
 }
@@ -69,20 +72,21 @@ pub async fn close(vault: &Vault, caller: &Caller, id: SessionId) -> Result<(), 
     Ok(())
 }
 
-/// Closes sessions whose time is over: this process's own at once, others' when they have had time to do it themselves.
-/// Returns how many.
+/// Closes sessions whose time is over or whose record was erased: this process's own at once, others' when they have had
+/// time to do it themselves. With them the keys of what they played leave this process's memory. Returns how many.
 pub async fn reap(vault: &Arc<Vault>) -> Result<usize, Failure> {
     let now = vault.clock.now();
     let mut closed = 0;
-    for row in sessions::overdue(&vault.store, now, ROUND).await? {
+    for (row, overdue) in sessions::overdue(&vault.store, now, ROUND).await? {
         let own = row.instance == vault.sessions.instance();
-        if !own && now < row.expires_at.plus(GRACE) {
+        if !own && now < overdue.since.plus(GRACE) {
             continue;
         }
-        if own && now < row.expires_at.plus(TELLING) && share::is_awaited(vault, &row).await? {
+        if own && now < overdue.since.plus(TELLING) && share::is_awaited(vault, &row).await? {
             continue;
         }
-        if let Some(ticket) = end(vault, row, Why::Expired, now).await? {
+        let why = if overdue.erased { Why::Erased } else { Why::Expired };
+        if let Some(ticket) = end(vault, row, why, now).await? {
             vault.ledger()?.settle_later(ticket);
             closed += 1;
         }
@@ -148,7 +152,7 @@ async fn impose(
     now: Timestamp,
 ) -> Result<Option<Imposed>, Failure> {
     match why {
-        Why::Expired | Why::Ended { restricted: true } => Ok(None),
+        Why::Expired | Why::Erased | Why::Ended { restricted: true } => Ok(None),
         Why::Ended { restricted: false } => {
             let restriction = Restriction::session_closed(row.id, row.expires_at);
             Ok(Some(vault.restrictions.impose(tx, restriction, now).await?))

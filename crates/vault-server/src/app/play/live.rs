@@ -18,7 +18,7 @@ use super::findings::{Damage, Findings};
 use super::served::Served;
 use super::source::{ReadError, Source};
 use crate::app::error::Failure;
-use crate::app::restrict::{Refusal, Restrictions, Subject, Watch};
+use crate::app::restrict::{Kind, Refusal, Restrictions, Subject, Watch};
 use crate::store::sessions::SessionRow;
 
 /// Most sessions kept in memory. One that falls out is built again when it is asked for.
@@ -302,15 +302,19 @@ impl Sessions {
         lock(&self.live).values().map(Arc::clone).collect()
     }
 
-    /// Those that are over: closed, here or elsewhere, or past their time at `now`. One that this process opened is left
+    /// Those that are over: closed, here or elsewhere, past their time at `now`, or with their record. One that this process opened is left
     /// to its reaper for a while: what that closes need not be told.
     #[must_use]
     pub fn over(&self, restrictions: &Restrictions, now: Timestamp) -> Vec<Arc<Live>> {
         let closed = |live: &Live| {
             matches!(restrictions.check(&Subject::new().session(live.row.id)), Err(Refusal::Restricted(_)))
         };
+        let erased = Refusal::Restricted(Kind::RecordErased);
         let past = |live: &Live| {
             let own = live.row.instance == self.instance;
+            if !own && restrictions.check(&Subject::new().record(live.row.record)) == Err(erased) {
+                return true;
+            }
             now >= if own { live.row.expires_at.plus(REAPED) } else { live.row.expires_at }
         };
         lock(&self.live).values().filter(|live| past(live) || closed(live)).map(Arc::clone).collect()

@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
 use vault_api::code::Code;
+use vault_core::ids::RecordId;
 use vault_core::keys::tag::KeyTag;
 use vault_core::time::Timestamp;
 
@@ -93,6 +94,12 @@ impl From<Refusal> for Failure {
 pub struct Imposed(Vec<Numbered>);
 
 impl Imposed {
+    /// The greatest number among them; 0 for none.
+    #[must_use]
+    pub fn number(&self) -> i64 {
+        self.0.iter().map(|one| one.counter).max().unwrap_or(0)
+    }
+
     /// Both.
     pub fn and(mut self, other: Self) -> Self {
         self.0.extend(other.0);
@@ -162,6 +169,16 @@ impl Restrictions {
     #[must_use]
     pub fn watch_keys(&self) -> watch::Receiver<()> {
         self.view.watch_keys()
+    }
+
+    /// Every record that is known to be erased: by a restriction, by the journal, or by the log.
+    #[must_use]
+    pub fn erased_records(&self) -> Vec<RecordId> {
+        self.view
+            .targets(Kind::RecordErased)
+            .into_iter()
+            .map(|target| RecordId::from_bytes(target.to_bytes()))
+            .collect()
     }
 
     /// How old this node's knowledge of restrictions is.

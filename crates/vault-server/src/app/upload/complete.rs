@@ -23,6 +23,7 @@ use crate::app::collections;
 use crate::app::error::Failure;
 use crate::state::Vault;
 use crate::store::collections::CollectionState;
+use crate::store::erasures;
 use crate::store::records::{self, ObjectRow, RecordRow, RecordState};
 use crate::store::uploads::{self, NewPart, UploadRow, UploadState};
 
@@ -108,6 +109,10 @@ pub async fn adopt(vault: &Arc<Vault>, offer: Offer<'_>) -> Result<RecordId, Fai
         plaintext_length: offer.sealed.plaintext(),
     };
     records::insert(&mut tx, &record, &object).await?;
+    if let Some(key) = row.resume_key {
+        // A copy from while the upload was under way opens with it.
+        erasures::note_resume_key(&mut tx, row.record, key).await?;
+    }
     for part in &offer.parts {
         uploads::register(&mut tx, row.object, part).await?;
     }

@@ -40,6 +40,12 @@ impl KeyService {
         Ok(())
     }
 
+    /// Whether a resume key is known to be destroyed.
+    pub async fn is_resume_key_destroyed(&self, id: ResumeKeyId) -> Result<bool, KeyError> {
+        let resume = Arc::clone(&self.resume);
+        blocking(move || Ok::<_, FileError>(resume.is_destroyed(id))).await
+    }
+
     /// Destroys the resume keys of past days under which no upload is under way any more; answers which.
     pub async fn destroy_resume_keys(&self) -> Result<Vec<ResumeKeyId>, KeyError> {
         let (resume, now) = (Arc::clone(&self.resume), self.clock.now());

@@ -57,7 +57,7 @@ async fn p4_a_row_of_the_outbox_that_is_no_entry_stops_nothing_and_is_told() {
     tx.commit().await.unwrap();
     world.ledger.settle(ticket).await.unwrap();
     assert_eq!(world.sound(&[]).await, 6);
-    let page = world.ledger.page(0, 9, |entry| entry.kind() == Kind::FindingReported, |_| true).await.unwrap();
+    let page = world.ledger.page(0, 9, None, |entry| entry.kind() == Kind::FindingReported, |_| true).await.unwrap();
     assert_eq!(page.views.len(), 4);
     assert_eq!(world.store.number("SELECT COUNT(*) FROM log_outbox").await, 0);
 }
@@ -104,9 +104,9 @@ async fn p9_a_row_of_the_outbox_that_the_vault_did_not_write_is_not_signed() {
     tx.commit().await.unwrap();
     world.ledger.settle(control).await.unwrap();
     assert_eq!(world.sound(&[]).await, 9);
-    let page = world.ledger.page(0, 20, |entry| entry.kind() == Kind::PlaybackOpened, |_| true).await.unwrap();
+    let page = world.ledger.page(0, 20, None, |entry| entry.kind() == Kind::PlaybackOpened, |_| true).await.unwrap();
     assert_eq!(page.views.len(), 1, "the control alone");
-    let page = world.ledger.page(0, 20, |entry| entry.kind() == Kind::FindingReported, |_| true).await.unwrap();
+    let page = world.ledger.page(0, 20, None, |entry| entry.kind() == Kind::FindingReported, |_| true).await.unwrap();
     assert_eq!(page.views.len(), 7);
     assert_eq!(world.store.number("SELECT COUNT(*) FROM log_outbox").await, 0);
     drop(tickets);
@@ -139,7 +139,7 @@ async fn p12_a_row_of_the_outbox_that_cannot_be_read_stops_nothing_and_is_told()
     tx.commit().await.unwrap();
     world.ledger.settle(ticket).await.unwrap();
     assert_eq!(world.sound(&[]).await, 6);
-    let page = world.ledger.page(0, 9, |entry| entry.kind() == Kind::FindingReported, |_| true).await.unwrap();
+    let page = world.ledger.page(0, 9, None, |entry| entry.kind() == Kind::FindingReported, |_| true).await.unwrap();
     assert_eq!(page.views.len(), 4);
     assert_eq!(world.store.number("SELECT COUNT(*) FROM log_outbox").await, 0);
 }

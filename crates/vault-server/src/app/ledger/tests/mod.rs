@@ -22,7 +22,7 @@ async fn p9_a_fresh_log_has_its_first_entry_and_grows() {
     let recorded = world.ledger.append(world.entry(7), Some("session:7".into())).await.unwrap();
     assert_eq!((recorded.index(), recorded.slot(SlotName::Staff)), (1, Some("person 7")));
     assert_eq!(world.sound(&[]).await, 2);
-    let page = world.ledger.page(0, 1, |_| true, |_| true).await.unwrap();
+    let page = world.ledger.page(0, 1, None, |_| true, |_| true).await.unwrap();
     assert!(page.views[0].entry.windows(11).any(|w| w == b"log.started"));
     assert_eq!((page.next, page.size), (Some(1), 2));
 }

@@ -262,7 +262,7 @@ impl World {
                 shown.tiles.insert(tile, bytes.to_vec());
             }
         }
-        let page = ledger.page(0, usize::MAX, |_| true, |_| true).await.unwrap();
+        let page = ledger.page(0, usize::MAX, None, |_| true, |_| true).await.unwrap();
         assert!(page.views.len() as u64 >= size, "every entry is in the database");
         for view in page.views.into_iter().filter(|view| view.index < size) {
             for slot in view.slots {

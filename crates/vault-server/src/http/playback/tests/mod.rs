@@ -553,7 +553,7 @@ async fn p12_damage_is_found_told_to_the_log_and_costs_one_record() {
             entry.kind() == Kind::FindingReported
                 && entry.data("finding").and_then(|v| v.as_str()) == Some("object-not-authentic")
         };
-        let page = vault.ledger().unwrap().page(0, 1, reported, |_| false).await.unwrap();
+        let page = vault.ledger().unwrap().page(0, 1, None, reported, |_| false).await.unwrap();
         found = !page.views.is_empty();
         if found {
             break;

@@ -1,5 +1,5 @@
 -- Records. `state`: available, restricted, erased. `wrap` is the record key under KEK `kek_version`; deleting it erases the record.
--- Everything about the data subject is sealed under the record's field key.
+-- Everything about the data subject is sealed under the record's field key. `resume_key`: the one its upload was under way with.
 CREATE TABLE records (
   id            TEXT COLLATE "C" NOT NULL PRIMARY KEY,
   collection_id TEXT COLLATE "C" NOT NULL REFERENCES collections (id),
@@ -16,7 +16,8 @@ CREATE TABLE records (
   content_type  TEXT COLLATE "C" NOT NULL,
   size          BIGINT NOT NULL,
   received_at   BIGINT NOT NULL,
-  retain_until  BIGINT
+  retain_until  BIGINT,
+  resume_key    TEXT COLLATE "C"
 );
 -- A page goes through the ids; what filters ask for stands beside them, so that a row that is left out is not read.
 CREATE INDEX records_page ON records (collection_id, id, state, media, received_at);
@@ -57,8 +58,24 @@ CREATE TABLE intents (
 );
 CREATE INDEX intents_upload ON intents (upload_id);
 
--- Names to delete; kept until their absence is verified after `verify_after`.
+-- Names to delete; kept until their absence is verified after `verify_after`. `record_id`: what they may hold a piece of.
 CREATE TABLE garbage (
   name         TEXT COLLATE "C" NOT NULL PRIMARY KEY,
-  verify_after BIGINT NOT NULL
+  verify_after BIGINT NOT NULL,
+  record_id    TEXT COLLATE "C"
 );
+CREATE INDEX garbage_record ON garbage (record_id);
+
+-- Erased records. `kek_version`, `root_epoch`, `resume_key`: what the key hung on then; a backup opens the record until all of
+-- that is destroyed. `restriction` is the number of the act; `completed_at`: nothing is left in the live vault.
+CREATE TABLE erasures (
+  record_id     TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+  collection_id TEXT COLLATE "C" NOT NULL,
+  at            BIGINT NOT NULL,
+  kek_version   BIGINT NOT NULL,
+  root_epoch    BIGINT NOT NULL,
+  resume_key    TEXT COLLATE "C",
+  restriction   BIGINT NOT NULL,
+  completed_at  BIGINT
+);
+CREATE INDEX erasures_unfinished ON erasures (at) WHERE completed_at IS NULL;

@@ -1,5 +1,5 @@
 -- Uploads under way and, for a while, those ended. The URL's secret is stored only as its SHA-256.
--- `state`: open, complete, rejected, expired, terminated. `wrap`, `tail`, `details`, `consent` are gone once it is not open.
+-- `state`: open, complete, rejected, expired, terminated. `wrap`, `tail`, `details`, `consent`, `header` are gone once it is not open.
 CREATE TABLE uploads (
   id            TEXT COLLATE "C" NOT NULL PRIMARY KEY,
   secret_hash   BYTEA NOT NULL UNIQUE,
