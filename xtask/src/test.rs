@@ -149,7 +149,7 @@ const ON_S3: &str = "test(objects::conformance::s3_) + (package(vault-tests) \
 
 /// What has to hold on PostgreSQL too: the server's own tests, and the suites that do not look into the embedded
 /// database's file; besides those that stop, cut and promote clusters of their own.
-const ON_POSTGRES: &str = "(package(vault-server) - test(/config::|http::range|http::openapi|objects::/)) \
+const ON_POSTGRES: &str = "(package(vault-server) - test(/config::|http::openapi|objects::/)) \
      + (package(vault-tests) & test(/^(postgres|nodes|story|gate|rotation|restrict|scopes|crash|matrix|refusals::(tus|consent|tokens))::/))";
 
 /// Behind a pooler: what a connection's state could break. A test that cuts a wire to a cluster of its own has no pooler.

@@ -55,11 +55,13 @@ impl Scanner {
         joint[..held].copy_from_slice(&self.carry[..held]);
         joint[held..held + fresh].copy_from_slice(&bytes[..fresh]);
         let joint = &joint[..held + fresh];
-        if memmem::find(joint, ZIP_END).is_some() || memmem::find(bytes, ZIP_END).is_some() {
-            return Err(Refusal::ActiveContent("a ZIP archive"));
-        }
         let carried = |at: usize| at < held && self.searched >> at & 1 == 1;
-        if let Some(what) = find_markup(joint, carried).or_else(|| find_markup(bytes, |at| at < searched)) {
+        let archive = |bytes: &[u8]| memmem::find(bytes, ZIP_END).map(|at| (at + ZIP_END.len(), "a ZIP archive"));
+        let across = [archive(joint), find_markup(joint, carried)];
+        let within = [archive(bytes), find_markup(bytes, |at| at < searched)];
+        let within = within.map(|found| found.map(|(end, what)| (end + held, what)));
+        // Of several the one that was whole first: so the reason does not depend on the cut either.
+        if let Some((_, what)) = across.into_iter().chain(within).flatten().min() {
             return Err(Refusal::ActiveContent(what));
         }
         // What is searched of the fresh bytes comes first, so its bits are the lowest of theirs.
@@ -94,13 +96,11 @@ impl Scanner {
     }
 }
 
-/// The markup that begins at a place which `counts`.
-fn find_markup(bytes: &[u8], counts: impl Fn(usize) -> bool) -> Option<&'static str> {
+/// Where the first markup ends that begins at a place which `counts`, and what it is.
+fn find_markup(bytes: &[u8], counts: impl Fn(usize) -> bool) -> Option<(usize, &'static str)> {
     memchr::memchr2_iter(b'<', b'%', bytes).filter(|at| counts(*at)).find_map(|at| {
-        MARKUP
-            .iter()
-            .find(|(pattern, delimited, _)| starts_with(&bytes[at..], pattern, *delimited))
-            .map(|(.., what)| *what)
+        let found = MARKUP.iter().find(|(pattern, delimited, _)| starts_with(&bytes[at..], pattern, *delimited));
+        found.map(|(pattern, delimited, what)| (at + pattern.len() + usize::from(*delimited), *what))
     })
 }
 
