@@ -167,7 +167,7 @@ impl Place {
         Ok(paths)
     }
 
-    /// Adds to the committed corpus what reaches code that it does not: short inputs, one for each edge.
+    /// Adds to the committed corpus what reaches code that it does not: short inputs, as few as cover every edge that was taken.
     fn minimise(&self) -> Result<(), String> {
         let short = self.folder.join("short");
         let _ = fs::remove_dir_all(&short);
@@ -181,7 +181,7 @@ impl Place {
         let before = count();
         let mut program = self.program()?;
         // How often an edge is taken, and what is compared there, would keep ten times as many.
-        program.args(["-merge=1", "-use_counters=0", "-use_cmp=0", "-max_len=65536"]).arg(self.seeds()).arg("short");
+        program.args(["-set_cover_merge=1", "-use_counters=0", "-use_cmp=0", "-max_len=65536"]).arg(self.seeds()).arg("short");
         let ended = program.status().map_err(|e| format!("{}: {e}", self.name))?;
         if !ended.success() {
             return Err(format!("{}: {ended}: see {}", self.name, self.folder.join("log").display()));
