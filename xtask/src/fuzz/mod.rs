@@ -181,7 +181,10 @@ impl Place {
         let before = count();
         let mut program = self.program()?;
         // How often an edge is taken, and what is compared there, would keep ten times as many.
-        program.args(["-set_cover_merge=1", "-use_counters=0", "-use_cmp=0", "-max_len=65536"]).arg(self.seeds()).arg("short");
+        program
+            .args(["-set_cover_merge=1", "-use_counters=0", "-use_cmp=0", "-max_len=65536"])
+            .arg(self.seeds())
+            .arg("short");
         let ended = program.status().map_err(|e| format!("{}: {e}", self.name))?;
         if !ended.success() {
             return Err(format!("{}: {ended}: see {}", self.name, self.folder.join("log").display()));
