@@ -89,6 +89,15 @@ pub struct Access {
     pub closed: Taken,
 }
 
+/// Keys that were confirmed as destroyed.
+#[derive(Clone, Debug, Default)]
+pub struct Destroyed {
+    /// Versions of the collection's key.
+    pub versions: BTreeSet<u32>,
+    /// Root epochs.
+    pub epochs: BTreeSet<u32>,
+}
+
 /// Everything confirmed so far.
 #[derive(Clone, Default)]
 pub struct Acknowledged {
@@ -100,8 +109,8 @@ pub struct Acknowledged {
     pub erased: BTreeMap<String, Taken>,
     /// The highest version of the collection's key that was confirmed as active.
     pub key_version: u32,
-    /// Versions of the collection's key that were confirmed as destroyed.
-    pub destroyed: BTreeSet<u32>,
+    /// Keys that were confirmed as destroyed.
+    pub destroyed: Destroyed,
     /// The highest root epoch that was confirmed as active.
     pub root_epoch: u32,
     /// Every checkpoint seen, as signed notes.
@@ -248,10 +257,16 @@ impl Acknowledged {
             findings.push(format!("version {} is destroyed and {} records need it", version.version, version.records));
         }
         let gone: BTreeSet<u32> = keys.versions.iter().filter(gone).map(|v| v.version).collect();
-        if !gone.is_superset(&self.destroyed) {
-            findings.push(format!("versions {gone:?} are destroyed, {:?} acknowledged", self.destroyed));
+        if !gone.is_superset(&self.destroyed.versions) {
+            findings.push(format!("versions {gone:?} are destroyed, {:?} acknowledged", self.destroyed.versions));
         }
-        self.destroyed = gone;
+        self.destroyed.versions = gone;
+        let gone = root.epochs.iter().filter(|e| e.state == KeyState::Destroyed);
+        let gone: BTreeSet<u32> = gone.map(|e| e.epoch).collect();
+        if !gone.is_superset(&self.destroyed.epochs) {
+            findings.push(format!("root epochs {gone:?} are destroyed, {:?} acknowledged", self.destroyed.epochs));
+        }
+        self.destroyed.epochs = gone;
         let held = database::number(vault, "SELECT COUNT(*) FROM keks WHERE state = 'destroyed' AND length(wrap) > 0");
         if held > 0 {
             findings.push(format!("{held} destroyed versions have a wrap"));

@@ -15,7 +15,7 @@ use serde_json::json;
 use vault_api::access::Approved;
 use vault_api::keys::{KeyRotation, KeyState, RootStatus};
 use vault_core::audit::tile::WIDTH;
-use vault_tests::acknowledged::{self, Access, Acknowledged, Sent, Taken};
+use vault_tests::acknowledged::{self, Access, Acknowledged, Destroyed, Sent, Taken};
 use vault_tests::fixtures::{Chance, by_hand, wav};
 use vault_tests::http::Caller;
 use vault_tests::vault::Vault;
@@ -384,27 +384,34 @@ fn rotate(officer: &Caller, collection: &str, version: &mut u32, epoch: &mut u32
     Some(())
 }
 
-/// One officer asks for the destruction of an old version, another confirms it, or one of them thinks better of it; `None`
-/// when the server was gone.
+/// One officer asks for the destruction of an old version or root epoch, another confirms it, or one of them thinks better of
+/// it; `None` when the server was gone.
 fn destroy(
     officer: &Caller,
     second: &Caller,
     keys: &str,
-    destroyed: &mut BTreeSet<u32>,
+    destroyed: &mut Destroyed,
     chance: &mut Chance,
 ) -> Option<()> {
     std::thread::sleep(Duration::from_millis(chance.below(40)));
     let json = [("content-type", "application/json")];
-    let shown: vault_api::keys::CollectionKeys = officer.try_send("GET", keys, &[], &[])?.expect(200).read();
-    let old = shown.versions.iter().filter(|v| v.state == KeyState::Deactivated);
-    let old: Vec<u32> = old.map(|v| v.version).collect();
+    let of_root = chance.below(3) == 0;
+    let old: Vec<u32> = if of_root {
+        let shown: RootStatus = officer.try_send("GET", "/v1/root", &[], &[])?.expect(200).read();
+        shown.epochs.iter().filter(|e| e.state == KeyState::Deactivated).map(|e| e.epoch).collect()
+    } else {
+        let shown: vault_api::keys::CollectionKeys = officer.try_send("GET", keys, &[], &[])?.expect(200).read();
+        shown.versions.iter().filter(|v| v.state == KeyState::Deactivated).map(|v| v.version).collect()
+    };
     if old.is_empty() {
         return Some(());
     }
-    let version = old[usize::try_from(chance.below(old.len() as u64)).expect("small")];
-    let path = format!("{keys}/{version}/destroy");
+    let number = old[usize::try_from(chance.below(old.len() as u64)).expect("small")];
+    let place = if of_root { "/v1/root" } else { keys };
+    let path = format!("{place}/{number}/destroy");
+    let body: &[u8] = if of_root { br#"{"reason":"x","known_copies":0}"# } else { br#"{"reason":"x"}"# };
     // Refused while something needs it, and when it was asked for before a crash.
-    let asked = officer.try_send("POST", &path, &json, br#"{"reason":"Yearly"}"#)?;
+    let asked = officer.try_send("POST", &path, &json, body)?;
     assert!([202, 409].contains(&asked.status), "{asked}");
     if chance.below(6) == 0 {
         let cancelled = second.try_send("DELETE", &path, &[], &[])?;
@@ -414,7 +421,8 @@ fn destroy(
     let confirmed = second.try_send("POST", &format!("{path}/confirm"), &json, b"{}")?;
     assert!([200, 409].contains(&confirmed.status), "{confirmed}");
     if confirmed.status == 200 && confirmed.text("state") == "done" {
-        destroyed.insert(version);
+        let which = if of_root { &mut destroyed.epochs } else { &mut destroyed.versions };
+        which.insert(number);
     }
     Some(())
 }

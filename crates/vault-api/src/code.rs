@@ -199,6 +199,8 @@ codes! {
         "It is rotated by itself; if it stays, ask a key officer to rotate it, then try again.";
     KeyUnusable, "key_unusable", 409, "The key is not in a state that allows this",
         "Read the keys' states.";
+    KeyCompromised, "key_compromised", 503, "The key is compromised, and what is under it is being moved",
+        "Try again after Retry-After: records are moved to another version before anything else.";
     KeyInUse, "key_in_use", 409, "Something still needs the key",
         "Read `inventory`: rotate and wait until everything has moved, then ask again.";
     Sealed, "sealed", 503, "The vault is sealed",

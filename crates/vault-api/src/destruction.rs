@@ -5,6 +5,7 @@
 //! | `POST /v1/collections/{c}/keys/{version}/destroy` [`Destroy`] | key-officer | → 202 [`Destruction`], or 409 `key_in_use` with `inventory` |
 //! | `POST …/destroy/confirm` | another key-officer | → 200 [`Destruction`] |
 //! | `DELETE …/destroy` | key-officer | → 200 [`Destruction`], cancelled |
+//! | `POST /v1/root/{epoch}/destroy` [`DestroyEpoch`], `…/confirm`, `DELETE …/destroy` | key-officer | the same for a root epoch |
 
 use std::collections::BTreeMap;
 
@@ -20,6 +21,31 @@ pub struct Destroy {
     /// Why; goes into the audit log. 1 to 2,000 characters.
     #[schema(min_length = 1, max_length = 2000, example = "Superseded in March, empty since")]
     pub reason: String,
+}
+
+/// Body of asking for the destruction of a root epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DestroyEpoch {
+    /// Why; goes into the audit log. 1 to 2,000 characters.
+    #[schema(min_length = 1, max_length = 2000, example = "Monthly cycle")]
+    pub reason: String,
+    /// Copies of the keyring file, backups included, that hold the epoch's key, as far as the caller knows. Whoever has such a copy
+    /// and its passphrase has the key: the vault cannot know, so a key officer attests it. Refused unless it is 0.
+    #[schema(example = 0)]
+    pub known_copies: u32,
+}
+
+/// What the destruction of a root epoch is worth, by where the root key is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Worth {
+    /// The custody itself destroys the key, and no copy of it can exist.
+    Destroyed,
+    /// The custody destroys it after a time of its own.
+    Scheduled,
+    /// The key is removed from where the vault reads it; that no copy is left, key officers attest.
+    Attested,
 }
 
 /// Where a destruction stands.
@@ -45,7 +71,9 @@ pub struct Inventory {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(format = "uuid")]
     pub collection_id: Option<String>,
-    /// Record keys under each version of the collection, counted right before.
+    /// For a root epoch: copies of the keyring file that hold its key, as far as the key officer who asks knows.
+    pub copies: u64,
+    /// Record keys under each version of the collection, counted right before; for a root epoch, keys under each epoch.
     pub held: BTreeMap<String, u64>,
     /// Records whose row names another version than their wrap, which is under this one: edited by hand.
     pub misnamed: u64,
@@ -91,6 +119,12 @@ impl Inventory {
         needs.extend(self.children.iter().map(|child| format!("the collection's {child} key is under it")));
         if self.wrapped > 0 {
             needs.push(format!("{} keys are wrapped by it", self.wrapped));
+        }
+        if self.copies > 0 {
+            needs.push(format!(
+                "{} copies of the keyring file are known that hold it: destroy those first",
+                self.copies
+            ));
         }
         needs
     }
@@ -138,6 +172,7 @@ mod tests {
         let mut inventory = Inventory {
             children: Vec::new(),
             collection_id: Some("01a0".to_owned()),
+            copies: 0,
             held: BTreeMap::from([("10".to_owned(), 1), ("2".to_owned(), 7)]),
             misnamed: 0,
             number: 1,
@@ -152,7 +187,7 @@ mod tests {
         // RFC 8785: the order of the names is that of their UTF-16 code units.
         assert_eq!(
             text,
-            r#"{"children":[],"collection_id":"01a0","held":{"10":1,"2":7},"misnamed":0,"number":1,"record_ids":[],"records":0,"rotation":false,"state":"deactivated","wrapped":0}"#
+            r#"{"children":[],"collection_id":"01a0","copies":0,"held":{"10":1,"2":7},"misnamed":0,"number":1,"record_ids":[],"records":0,"rotation":false,"state":"deactivated","wrapped":0}"#
         );
         inventory.state = KeyState::Active;
         inventory.records = 2;
@@ -161,6 +196,7 @@ mod tests {
         inventory.rotation = true;
         inventory.misnamed = 1;
         inventory.wrapped = 3;
-        assert_eq!(inventory.needs().len(), 7);
+        inventory.copies = 1;
+        assert_eq!(inventory.needs().len(), 8);
     }
 }

@@ -8,13 +8,14 @@
 //! | `GET /v1/collections/{c}/keys/rotation` | key-officer | → [`RotationStatus`] |
 //! | `POST /v1/collections/{c}/keys/rotation/pause`, `…/resume` | key-officer | → 200 [`KeyRotation`] |
 //! | `POST /v1/collections/{c}/keys/rotation/throttle` [`Throttle`] | key-officer | → 200 [`KeyRotation`] |
+//! | `POST /v1/collections/{c}/keys/{version}/mark-compromised` [`MarkCompromised`] | key-officer | → 202 [`KeyRotation`] |
 //! | `GET /v1/root` | key-officer | → [`RootStatus`] |
 //! | `POST /v1/root/rotate` [`RotateRoot`] | key-officer | → 200 [`RootStatus`] |
 
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::destruction::Destruction;
+use crate::destruction::{Destruction, Worth};
 use crate::erasure::OpenErasures;
 
 /// States of NIST SP 800-57 part 1.
@@ -119,6 +120,18 @@ impl Default for RotateKeys {
     fn default() -> Self {
         Self { reason: not_stated(), plan_only: false, throttle: None }
     }
+}
+
+/// Body of marking a version as compromised.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MarkCompromised {
+    /// The incident, as it is called elsewhere; 1 to 200 characters, kept like a case number.
+    #[schema(min_length = 1, max_length = 200, example = "INC-2026-118")]
+    pub incident: String,
+    /// What happened; goes into the audit log. 1 to 2,000 characters.
+    #[schema(min_length = 1, max_length = 2000, example = "A memory dump of a node left the house")]
+    pub reason: String,
 }
 
 /// Body of rotating the root key.
@@ -367,4 +380,9 @@ pub struct RootStatus {
     /// Erasures that a backup may still undo; absent when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_erasures: Option<OpenErasures>,
+    /// What the destruction of an epoch is worth in this custody.
+    pub destruction: Worth,
+    /// Epochs that are to be destroyed: asked for, or confirmed and waiting for their time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub destructions: Vec<Destruction>,
 }

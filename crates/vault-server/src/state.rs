@@ -16,7 +16,7 @@ use crate::app::error::Failure;
 use crate::app::ledger::{Ledger, VaultKeys};
 use crate::app::limits::Limiter;
 use crate::app::play::live::Sessions;
-use crate::app::restrict::Restrictions;
+use crate::app::restrict::{Restriction, Restrictions};
 use crate::app::upload::Uploads;
 use crate::config::Config;
 use crate::custody::keyring_file::KeyringFile;
@@ -162,7 +162,11 @@ impl Vault {
     /// What the log says was revoked stays revoked, whatever rows say: read from the entries at each start.
     async fn hold_to_log(&self) -> Result<(), Failure> {
         let taken = self.ledger.taken_away().await?;
-        self.restrictions.hold_to(&taken.restrictions, self.clock.now());
+        let mut restrictions = taken.restrictions;
+        for epoch in taken.epochs {
+            restrictions.push(Restriction::root_destroyed(self.keys.root_ref(epoch)?.tag()));
+        }
+        self.restrictions.hold_to(&restrictions, self.clock.now());
         // Before anybody is served: a key that was destroyed does not come back with an older database.
         self.keys.withdraw(&self.restrictions.destroyed_keys());
         if taken.unknown > 0 {

@@ -99,6 +99,10 @@ impl<'a> Stage<'a> {
             ("POST", rotation) if rotation.starts_with("/v1/collections/{}/keys/rotation/") => {
                 json(path.replace("{}", collection), json!({})) // none is under way
             }
+            ("POST", "/v1/collections/{}/keys/{}/mark-compromised") => {
+                let unnamed = json!({"incident": "", "reason": "x"}); // an incident has a name
+                json(path.replacen("{}", collection, 1).replace("{}", "1"), unnamed)
+            }
             ("POST", "/v1/collections/{}/keys/{}/destroy") => {
                 json(path.replacen("{}", collection, 1).replace("{}", "1"), json!({"reason": ""})) // a reason is needed
             }
@@ -106,6 +110,10 @@ impl<'a> Stage<'a> {
             | ("DELETE", "/v1/collections/{}/keys/{}/destroy") => {
                 plain(path.replacen("{}", collection, 1).replace("{}", "1")) // nobody has asked for it
             }
+            ("POST", "/v1/root/{}/destroy") => {
+                json(path.replace("{}", "1"), json!({"reason": "", "known_copies": 0})) // a reason is needed
+            }
+            (_, epoch) if epoch.starts_with("/v1/root/{}/destroy") => plain(path.replace("{}", "1")), // nobody has asked for it
             ("POST", "/v1/root/rotate") => json(path.to_owned(), json!({"reason": ""})),
             ("POST", "/v1/people") => json(path.to_owned(), json!({"name": "", "kind": "human"})), // a name is needed
             ("POST", "/v1/people/{}/disable") => {

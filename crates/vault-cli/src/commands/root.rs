@@ -1,10 +1,13 @@
-//! `root rotate|status`.
+//! `root rotate|destroy|status`.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+use vault_api::destruction::{DestroyEpoch, Destruction, Worth};
 use vault_api::keys::{RootStatus, RotateRoot};
 
+use crate::client::Client;
 use crate::commands::Context;
 use crate::commands::erase::waits;
+use crate::commands::keys::told;
 use crate::error::Failure;
 use crate::output::{Report, Table, clean, wire_name};
 
@@ -17,6 +20,8 @@ pub enum RootCommand {
         #[arg(long, default_value = "not stated")]
         reason: String,
     },
+    /// Destroy an epoch that wraps nothing: one key officer asks, another confirms, and it waits out its time
+    Destroy(DestroyArgs),
     /// Show custody and root epochs
     Status,
 }
@@ -26,6 +31,7 @@ pub fn run(context: &Context<'_>, command: &RootCommand) -> Result<Report, Failu
     let client = context.client()?;
     let status: RootStatus = match command {
         RootCommand::Rotate { reason } => client.post("/v1/root/rotate", &RotateRoot { reason: reason.clone() })?,
+        RootCommand::Destroy(args) => return destroy(&client, args),
         RootCommand::Status => client.get("/v1/root", &())?,
     };
     let mut table = Table::new(["epoch", "state", "wraps", "since"]);
@@ -37,7 +43,17 @@ pub fn run(context: &Context<'_>, command: &RootCommand) -> Result<Report, Failu
             epoch.created_at.clone(),
         ]);
     }
-    let mut text = format!("custody: {}\n{}", clean(&status.custody), table.render());
+    let worth = match status.destruction {
+        Worth::Destroyed => "a destroyed epoch is gone, and no copy of it can exist",
+        Worth::Scheduled => "a destroyed epoch is gone after a time of the custody's own",
+        Worth::Attested => {
+            "a destroyed epoch is gone from the keyring; a copy of the file with its passphrase still opens it"
+        }
+    };
+    let mut text = format!("custody: {}; {worth}\n{}", clean(&status.custody), table.render());
+    for one in &status.destructions {
+        text.push_str(&format!("\n{}", told(&format!("epoch {}", one.number), one)));
+    }
     match &status.open_erasures {
         None => text.push_str("\nno erasure waits for a key to be destroyed"),
         Some(open) => text.push_str(&format!(
@@ -49,4 +65,36 @@ pub fn run(context: &Context<'_>, command: &RootCommand) -> Result<Report, Failu
         )),
     }
     Ok(Report::new(&status, text))
+}
+
+/// Which epoch, and what to do about its destruction.
+#[derive(Debug, Args)]
+pub struct DestroyArgs {
+    /// The epoch
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    epoch: u32,
+    /// Ask for its destruction; why, kept in the audit log
+    #[arg(long, requires = "known_copies", required_unless_present_any = ["confirm", "cancel"], conflicts_with_all = ["confirm", "cancel"])]
+    reason: Option<String>,
+    /// Copies of the keyring file, backups included, that hold the epoch's key, as far as you know: it takes 0
+    #[arg(long, value_name = "N", requires = "reason")]
+    known_copies: Option<u32>,
+    /// Confirm what another key officer asked for
+    #[arg(long, conflicts_with = "cancel")]
+    confirm: bool,
+    /// Cancel what is asked for or confirmed
+    #[arg(long)]
+    cancel: bool,
+}
+
+fn destroy(client: &Client, args: &DestroyArgs) -> Result<Report, Failure> {
+    let path = format!("/v1/root/{}/destroy", args.epoch);
+    let destruction: Destruction = match (&args.reason, args.known_copies) {
+        (Some(reason), Some(known_copies)) => {
+            client.post(&path, &DestroyEpoch { reason: reason.clone(), known_copies })?
+        }
+        _ if args.confirm => client.post(&format!("{path}/confirm"), &serde_json::json!({}))?,
+        _ => client.delete_with(&path, &serde_json::json!({}))?,
+    };
+    Ok(Report::new(&destruction, told(&format!("epoch {}", args.epoch), &destruction)))
 }

@@ -186,6 +186,8 @@ actions! {
     RootRead "root.read": KeyOfficer;
     /// Rotate the root key.
     RootRotate "root.rotate": KeyOfficer;
+    /// Destroy a root epoch.
+    RootDestroy "root.destroy": KeyOfficer;
     /// Read the audit log: checkpoint, tiles, entries with the openings the caller may see.
     AuditRead "audit.read": Auditor;
 }
@@ -195,7 +197,7 @@ impl Action {
     /// anyone can compute: there is nothing to conceal.
     #[must_use]
     pub const fn conceals(self) -> bool {
-        !matches!(self, Self::AuditRead | Self::RootRead | Self::RootRotate)
+        !matches!(self, Self::AuditRead | Self::RootRead | Self::RootRotate | Self::RootDestroy)
     }
 
     /// The action whose permission makes the thing visible that this one acts on: without it the
@@ -223,7 +225,7 @@ impl Action {
                 Self::AccessRead
             }
             Self::PlaybackRead => Self::PlaybackRead,
-            Self::RootRead | Self::RootRotate => Self::RootRead,
+            Self::RootRead | Self::RootRotate | Self::RootDestroy => Self::RootRead,
             Self::AuditRead => Self::AuditRead,
         }
     }

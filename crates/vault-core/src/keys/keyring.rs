@@ -56,7 +56,7 @@ pub enum KeyringError {
     /// The passphrase is wrong.
     #[error("wrong passphrase for this keyring")]
     WrongPassphrase,
-    /// The file has fewer epochs than the open keyring: an older copy came back.
+    /// The file has fewer epochs than the open keyring, or one that was destroyed: an older copy came back.
     #[error("the keyring file is an older copy of the one that is open")]
     Older,
 }
@@ -181,7 +181,9 @@ impl Keyring {
                 OpenError::Malformed | OpenError::Forged => KeyringError::Damaged,
             })?;
         let body = Body::parse(&body).ok_or(KeyringError::Damaged)?;
-        if body.current < self.current || body.ingest_version < self.ingest_version {
+        let destroyed = |f: &Former| matches!(self.former(f.epoch), Err(EpochError::Destroyed(_)));
+        let came_back = body.former.iter().any(|f| f.key.is_some() && destroyed(f));
+        if body.current < self.current || body.ingest_version < self.ingest_version || came_back {
             return Err(KeyringError::Older);
         }
         self.ingest_version = body.ingest_version;
@@ -196,7 +198,26 @@ impl Keyring {
     /// The file's bytes, sealed afresh.
     #[must_use]
     pub fn seal(&self) -> Vec<u8> {
-        let body = self.body();
+        self.sealed(&self.body(None))
+    }
+
+    /// The file's bytes without the key of a former epoch, which this keyring has until
+    /// [`destroy_epoch`](Self::destroy_epoch): they can be stored first.
+    pub fn seal_without(&self, epoch: u32) -> Result<Vec<u8>, EpochError> {
+        self.former(epoch)?;
+        Ok(self.sealed(&self.body(Some(epoch))))
+    }
+
+    /// Where a former epoch is that still has its key.
+    fn former(&self, epoch: u32) -> Result<usize, EpochError> {
+        if epoch == self.current {
+            return Err(EpochError::Current(epoch));
+        }
+        let at = self.former.iter().position(|f| f.epoch == epoch).ok_or(EpochError::Unknown(epoch))?;
+        if self.former[at].key.is_some() { Ok(at) } else { Err(EpochError::Destroyed(epoch)) }
+    }
+
+    fn sealed(&self, body: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEADER_LEN + body.len() + committing::OVERHEAD + CHECKSUM_LEN);
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&VERSION.to_be_bytes());
@@ -209,20 +230,21 @@ impl Keyring {
         let sealed_len = u32::try_from(body.len() + committing::OVERHEAD).unwrap_or(u32::MAX);
         out.extend_from_slice(&sealed_len.to_be_bytes());
         let associated = framed(LABEL, &[&out]);
-        committing::seal_into(&self.sealing, &associated, &body, &mut out);
+        committing::seal_into(&self.sealing, &associated, body, &mut out);
         let checksum = Sha256::digest(&out);
         out.extend_from_slice(&checksum);
         out
     }
 
-    fn body(&self) -> Zeroizing<Vec<u8>> {
+    fn body(&self, without: Option<u32>) -> Zeroizing<Vec<u8>> {
         let epochs = self.former.len() + 1;
         let mut out = Zeroizing::new(Vec::with_capacity(8 + 4 + 32 + 2 + epochs * EPOCH_LEN));
         out.extend_from_slice(&self.created_at.as_millis().to_be_bytes());
         out.extend_from_slice(&self.ingest_version.to_be_bytes());
         out.extend_from_slice(self.ingest.secret().expose());
         out.extend_from_slice(&u16::try_from(epochs).unwrap_or(u16::MAX).to_be_bytes());
-        let former = self.former.iter().map(|f| (f.epoch, f.created_at, f.key.as_ref()));
+        let former = self.former.iter();
+        let former = former.map(|f| (f.epoch, f.created_at, f.key.as_ref().filter(|_| without != Some(f.epoch))));
         for (epoch, created_at, key) in former.chain([(self.current, self.current_since, Some(&self.root))]) {
             out.extend_from_slice(&epoch.to_be_bytes());
             out.push(u8::from(key.is_some()));
@@ -310,11 +332,9 @@ impl Keyring {
 
     /// Wipes a former epoch's key. Final once the file has been stored and its backups are gone.
     pub fn destroy_epoch(&mut self, epoch: u32) -> Result<(), EpochError> {
-        if epoch == self.current {
-            return Err(EpochError::Current(epoch));
-        }
-        let former = self.former.iter_mut().find(|f| f.epoch == epoch).ok_or(EpochError::Unknown(epoch))?;
-        former.key.take().map(drop).ok_or(EpochError::Destroyed(epoch))
+        let at = self.former(epoch)?;
+        self.former[at].key = None;
+        Ok(())
     }
 }
 

@@ -21,6 +21,7 @@ mod committing;
 pub mod derive;
 pub mod field;
 pub mod hierarchy;
+pub mod incident;
 pub mod keyring;
 pub mod lifecycle;
 pub mod tag;

@@ -35,10 +35,12 @@ pub enum Kind {
     KeyDestroyed,
     /// A root epoch was destroyed.
     RootDestroyed,
+    /// A version of a collection's key is compromised.
+    KeyCompromised,
 }
 
 impl Kind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::GrantRevoked,
         Self::RoleRevoked,
         Self::TokenRevoked,
@@ -49,6 +51,7 @@ impl Kind {
         Self::SessionClosed,
         Self::KeyDestroyed,
         Self::RootDestroyed,
+        Self::KeyCompromised,
     ];
 
     /// The name in database and journal.
@@ -65,7 +68,14 @@ impl Kind {
             Self::SessionClosed => "session-closed",
             Self::KeyDestroyed => "key-destroyed",
             Self::RootDestroyed => "root-destroyed",
+            Self::KeyCompromised => "key-compromised",
         }
+    }
+
+    /// Whether it is about a key: who holds some in memory lets go of it.
+    #[must_use]
+    pub const fn is_of_keys(self) -> bool {
+        matches!(self, Self::KeyDestroyed | Self::RootDestroyed | Self::KeyCompromised)
     }
 
     /// Whether what was taken away is never given back. All but a collection's suspension.
@@ -243,6 +253,12 @@ impl Restriction {
     #[must_use]
     pub fn key_destroyed(tag: KeyTag) -> Self {
         Self::imposed(Kind::KeyDestroyed, tag.into(), None)
+    }
+
+    /// A version of a collection's key is compromised.
+    #[must_use]
+    pub fn key_compromised(tag: KeyTag) -> Self {
+        Self::imposed(Kind::KeyCompromised, tag.into(), None)
     }
 
     /// A root epoch is destroyed.

@@ -9,6 +9,7 @@ use vault_api::code::Code;
 use vault_core::access::denial::Denial;
 use vault_core::access::role::Action;
 use vault_core::keys::keyring::KeyringError;
+use vault_core::keys::lifecycle::KeyState;
 
 use crate::custody::{CustodyError, KeyError, ResumeError};
 use crate::objects::{ObjectError, OpenError, Unfit};
@@ -228,6 +229,7 @@ impl From<KeyError> for Failure {
                 Code::KeyringUnusable
             }
             KeyError::Ceiling(_) => Code::KeyCeiling,
+            KeyError::State { state: KeyState::Compromised, .. } => Code::KeyCompromised,
             KeyError::NoActiveKey(_) | KeyError::State { .. } => Code::KeyUnusable,
             KeyError::Missing(_) | KeyError::Wrap { .. } | KeyError::LogKey(_) => Code::IntegrityFailure,
             KeyError::Resume(ResumeError::Gone(_)) => Code::UploadExpired,

@@ -108,6 +108,12 @@ pub fn key_destroyed(id: CollectionId, version: u32) -> String {
     format!("key-destroyed:{id}:{version}")
 }
 
+/// The `key.operation` that says that a version of a collection's key is compromised.
+#[must_use]
+pub fn key_compromised(id: CollectionId, version: u32) -> String {
+    format!("key-compromised:{id}:{version}")
+}
+
 /// The `root.operation` that says that a root epoch was destroyed.
 #[must_use]
 pub fn root_destroyed(epoch: u32) -> String {

@@ -16,7 +16,7 @@ use vault_core::keys::keyring::{
 use vault_core::keys::wrap::{self, KekRef};
 use vault_core::time::Timestamp;
 
-use super::{Custody, CustodyError, RootWrap, private_file};
+use super::{Custody, CustodyError, Destroyed, RootWrap, Worth, private_file};
 
 /// How long argon2id should take on the machine that makes the keyring.
 const STRETCH: Duration = Duration::from_millis(500);
@@ -188,6 +188,23 @@ impl Custody for KeyringFile {
         }
         open.stamp = stamp(&self.path);
         Ok(begun.epoch)
+    }
+
+    fn worth(&self) -> Worth {
+        Worth::Attested
+    }
+
+    fn destroy(&self, epoch: u32) -> Result<Destroyed, CustodyError> {
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        let open = open.as_mut().ok_or(CustodyError::Sealed)?;
+        let _alone = self.lock()?;
+        open.refresh(&self.path);
+        // The key leaves memory after the file: what cannot be stored changes nothing.
+        let without = open.keyring.seal_without(epoch)?;
+        private_file::replace_and_wipe(&self.path, &without)?;
+        open.keyring.destroy_epoch(epoch)?;
+        open.stamp = stamp(&self.path);
+        Ok(Destroyed::Attested)
     }
 
     fn wrap_kek(&self, kek: KekRef, key: &Kek) -> Result<RootWrap, CustodyError> {

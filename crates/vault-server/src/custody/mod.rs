@@ -61,6 +61,31 @@ pub enum CustodyError {
     Unwrap(#[from] UnwrapError),
 }
 
+/// What the destruction of a root epoch is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worth {
+    /// The custody itself destroys the key, and no copy of it can exist.
+    Destroyed,
+    /// The custody destroys it after a time of its own, and says when.
+    Scheduled,
+    /// The key is removed from where the vault reads it; people attest that no copy is left.
+    Attested,
+}
+
+/// What became of a root epoch that was to be destroyed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destroyed {
+    /// It is gone.
+    Destroyed,
+    /// It will be.
+    Scheduled {
+        /// Then.
+        until: Timestamp,
+    },
+    /// It is gone from where the vault reads it.
+    Attested,
+}
+
 /// The root key, wherever it is kept. Calls may block (a token, a file): run them off the async threads.
 pub trait Custody: Send + Sync {
     /// What kind it is, for people: `keyring-file`.
@@ -86,6 +111,12 @@ pub trait Custody: Send + Sync {
 
     /// Makes a fresh epoch the current one, durably, before it returns.
     fn begin_epoch(&self, now: Timestamp) -> Result<u32, CustodyError>;
+
+    /// What [`destroy`](Self::destroy) is worth here.
+    fn worth(&self) -> Worth;
+
+    /// Destroys a former epoch, durably, before it returns. Again: [`EpochError::Destroyed`].
+    fn destroy(&self, epoch: u32) -> Result<Destroyed, CustodyError>;
 
     /// Wraps a KEK under the current epoch.
     fn wrap_kek(&self, kek: KekRef, key: &Kek) -> Result<RootWrap, CustodyError>;

@@ -61,6 +61,9 @@ pub enum FileError {
     },
 }
 
+/// No secret file is longer.
+const MOST_WIPED: usize = 1 << 20;
+
 fn io(act: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> FileError {
     let path = path.to_owned();
     move |source| FileError::Io { act, path, source }
@@ -127,6 +130,24 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         return Err(io("replace", path)(e));
     }
     sync_directory(path)
+}
+
+/// [`replace`], and overwrites the bytes of the file that was replaced: whoever reads the disk's free blocks, or a hard link,
+/// finds nothing, as far as the file system writes in place. A copy elsewhere is not reached.
+pub fn replace_and_wipe(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let old = rustix::fs::open(path, flags, Mode::empty()).map(File::from);
+    replace(path, bytes)?;
+    let wiped = old.map_err(std::io::Error::from).and_then(|mut old| {
+        let length = usize::try_from(old.metadata()?.len()).unwrap_or(0).min(MOST_WIPED);
+        old.write_all(&vec![0; length])?;
+        old.sync_all()
+    });
+    if let Err(e) = wiped {
+        // It has no name any more; that is what its holder can rely on.
+        tracing::warn!(error = %e, "the bytes of the replaced file could not be overwritten");
+    }
+    Ok(())
 }
 
 /// Removes a file, durably; a missing one is removed already.

@@ -5,9 +5,11 @@ mod rotation;
 mod verify;
 
 use clap::Subcommand;
-use vault_api::keys::{CollectionKeys, RotateKeys};
+use vault_api::keys::{CollectionKeys, KeyRotation, MarkCompromised, RotateKeys};
 
-use destroy::{DestroyArgs, told};
+pub use destroy::told;
+
+use destroy::DestroyArgs;
 
 use crate::client::{Client, segment};
 use crate::commands::Context;
@@ -70,6 +72,20 @@ pub enum KeysCommand {
         /// Collections by their names; all that the token may see when none is named
         collections: Vec<String>,
     },
+    /// Mark a version as compromised: another is active at once, and record keys move to it before anything else
+    MarkCompromised {
+        /// The collection's name
+        collection: String,
+        /// The version
+        #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+        version: u32,
+        /// The incident, as it is called elsewhere
+        #[arg(long)]
+        incident: String,
+        /// What happened; kept in the audit log
+        #[arg(long)]
+        reason: String,
+    },
     /// Destroy a version that nothing needs: one key officer asks, another confirms, and it waits out its time
     Destroy(DestroyArgs),
 }
@@ -92,6 +108,13 @@ pub fn run(context: &Context<'_>, command: &KeysCommand) -> Result<Report, Failu
         KeysCommand::Resume { collection } => rotation::resume(&client, collection),
         KeysCommand::Throttle { collection, records_per_second } => {
             rotation::throttle(&client, collection, *records_per_second)
+        }
+        KeysCommand::MarkCompromised { collection, version, incident, reason } => {
+            let request = MarkCompromised { incident: incident.clone(), reason: reason.clone() };
+            let rotation: KeyRotation =
+                client.post(&path(collection, &format!("/{version}/mark-compromised"))?, &request)?;
+            let text = format!("version {version} is compromised; version {} takes its place", rotation.to_version);
+            Ok(Report::new(&rotation, text))
         }
         KeysCommand::Destroy(args) => destroy::run(&client, args),
         KeysCommand::Verify { collections } => verify::run(&client, collections),

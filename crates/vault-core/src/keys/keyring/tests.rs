@@ -65,14 +65,14 @@ fn what_another_node_stored_is_taken_in_and_nothing_else_is() {
     let wrap = first.current().1.wrap_kek(epoch, kek_ref, &Kek::generate());
     assert!(other.root(epoch).unwrap().unwrap_kek(epoch, kek_ref, &wrap).is_ok());
 
-    let body = other.body();
+    let body = other.body(None);
     assert_eq!(other.reread(&before).err(), Some(KeyringError::Older));
     assert_eq!(other.reread(&keyring().seal()).err(), Some(KeyringError::WrongPassphrase));
     let mut altered = first.seal();
     altered[80] ^= 1;
     assert_eq!(other.reread(&altered).err(), Some(KeyringError::Damaged));
     assert!(other.reread(&with_checksum(altered)).is_err());
-    assert_eq!(*other.body(), *body);
+    assert_eq!(*other.body(None), *body);
 }
 
 #[test]
@@ -94,13 +94,29 @@ fn epochs_begin_end_and_are_destroyed() {
 }
 
 #[test]
+fn p8_a_file_without_an_epoch_is_made_before_the_key_goes_and_an_older_one_does_not_bring_it_back() {
+    let mut ring = keyring();
+    ring.begin_epoch(NOW).unwrap();
+    let older = ring.seal();
+    assert_eq!(ring.seal_without(2).err(), Some(EpochError::Current(2)));
+    assert_eq!(ring.seal_without(3).err(), Some(EpochError::Unknown(3)));
+    let without = open(&ring.seal_without(1).unwrap()).unwrap();
+    assert_eq!(without.epochs()[0].state, KeyState::Destroyed);
+    assert_eq!(ring.epochs()[0].state, KeyState::Deactivated, "nothing has changed yet");
+    ring.destroy_epoch(1).unwrap();
+    assert_eq!(*ring.body(None), *without.body(None));
+    assert_eq!(ring.reread(&older).err(), Some(KeyringError::Older));
+    assert_eq!(ring.epochs()[0].state, KeyState::Destroyed);
+}
+
+#[test]
 fn an_abandoned_epoch_leaves_the_keyring_as_it_was() {
     let mut ring = keyring();
-    let before = ring.body();
+    let before = ring.body(None);
     ring.begin_epoch(NOW.plus(core::time::Duration::from_secs(1))).unwrap();
-    assert_ne!(*ring.body(), *before);
+    assert_ne!(*ring.body(None), *before);
     ring.abandon_epoch();
-    assert_eq!(*ring.body(), *before);
+    assert_eq!(*ring.body(None), *before);
 }
 
 #[test]

@@ -39,6 +39,7 @@ impl Trace {
             | A::AccessRevoke
             | A::RecordErase
             | A::KeyDestroy
+            | A::RootDestroy
             // Ends one's own session, among others: stopping must not wait.
             | A::PlaybackRead => Self::Queued,
             A::CollectionCreate

@@ -133,7 +133,7 @@ pub(super) async fn begin(
 }
 
 /// One operation of the plan, in the transaction. Moving record keys is left to the background.
-async fn carry_out(
+pub(super) async fn carry_out(
     vault: &Vault,
     tx: &mut Tx,
     collection: CollectionId,
@@ -149,8 +149,13 @@ async fn carry_out(
         Operation::Rewrap { .. } => return Ok(()),
         Operation::Activate(_) => (KeyState::PreActive, KeyState::Active),
         Operation::Deactivate(_) => (KeyState::Active, KeyState::Deactivated),
-        // Neither is planned for a rotation.
-        Operation::MarkCompromised(_) | Operation::Destroy(_) => return Err(Code::KeyUnusable.into()),
+        Operation::MarkCompromised(_) => {
+            let held = keys::hold_kek(tx.conn(), me).await?.ok_or(Code::NotFound)?;
+            let to = held.step(KeyState::Compromised).map_err(|e| Failure::new(Code::KeyUnusable).because(e))?;
+            (held, to)
+        }
+        // That takes two officers: `destroy`.
+        Operation::Destroy(_) => return Err(Code::KeyUnusable.into()),
     };
     if !keys::step_kek(tx.conn(), me, step.0, step.1, now).await? {
         return Err(Code::Conflict.into());
@@ -163,7 +168,7 @@ async fn carry_out(
 }
 
 /// The last look before the commit: a plan or a row that lies must not leave a collection with no key or two.
-async fn exactly_one_active(tx: &mut Tx, collection: CollectionId, expected: u32) -> Result<(), Failure> {
+pub(super) async fn exactly_one_active(tx: &mut Tx, collection: CollectionId, expected: u32) -> Result<(), Failure> {
     let rows = keys::keks(tx.conn(), collection).await?;
     let mut active = rows.iter().filter(|row| row.state == KeyState::Active).map(|row| row.version);
     match (active.next(), active.next()) {

@@ -40,8 +40,30 @@ impl Survey {
         Ok(Self { held: held.into_iter().map(|(version, held)| (version.to_string(), held)).collect(), misnamed })
     }
 
-    /// Counts what needs a version, which the caller's transaction has made its own; `state` is the one it was in.
-    pub(super) async fn count(&self, tx: &mut Tx, kek: KekRef, state_of: KeyState) -> Result<Inventory, Failure> {
+    /// Counts what needs a key, which the caller's transaction has made its own; `state_of` is the one it was in.
+    pub(super) async fn count(&self, tx: &mut Tx, what: Doomed, state_of: KeyState) -> Result<Inventory, Failure> {
+        match what {
+            Doomed::Kek(kek) => self.of_version(tx, kek, state_of).await,
+            Doomed::Epoch(epoch) => {
+                let wrapped = keys::held_by_epochs(tx.conn()).await?;
+                Ok(Inventory {
+                    children: Vec::new(),
+                    collection_id: None,
+                    copies: 0,
+                    held: wrapped.iter().map(|(epoch, held)| (epoch.to_string(), *held)).collect(),
+                    misnamed: 0,
+                    number: epoch,
+                    record_ids: Vec::new(),
+                    records: 0,
+                    rotation: false,
+                    state: state(state_of),
+                    wrapped: keys::wrapped_by(tx.conn(), epoch).await?,
+                })
+            }
+        }
+    }
+
+    async fn of_version(&self, tx: &mut Tx, kek: KekRef, state_of: KeyState) -> Result<Inventory, Failure> {
         let records = keys::records_held(tx.conn(), kek.collection).await?;
         let records = records.into_iter().find(|(version, _)| *version == kek.version).map_or(0, |(_, held)| held);
         let mut first = keys::first_records(tx.conn(), kek, FIRST as u32).await?;
@@ -50,6 +72,7 @@ impl Survey {
         Ok(Inventory {
             children: keys::children_under(tx.conn(), kek).await?,
             collection_id: Some(kek.collection.to_string()),
+            copies: 0,
             held: self.held.clone(),
             misnamed: u64::try_from(self.misnamed.len()).unwrap_or(u64::MAX),
             number: kek.version,

@@ -11,12 +11,14 @@
 //! | `upkeep` | the vault rotates what is due |
 //! | `rewrap` | moves record keys, on one node at a time |
 //! | `control` | pause, resume, throttle |
+//! | `compromise` | a version that is known or feared to be compromised |
 //! | `inventory` | what still needs a version |
-//! | `destroy` | two officers destroy a version that nothing needs |
+//! | `destroy` | two officers destroy a version or root epoch that nothing needs |
 //! | `verify` | whether every wrap opens |
 //! | `show`, `root` | what there is; root epochs |
 
 mod begin;
+mod compromise;
 mod control;
 mod destroy;
 mod inventory;
@@ -29,10 +31,11 @@ mod tests;
 mod upkeep;
 mod verify;
 
+pub use compromise::mark_compromised;
 pub use control::{pause, resume, throttle};
 pub use destroy::{
-    again, cancel as cancel_destruction, carry_out_due, confirm as confirm_destruction, request as request_destruction,
-    withdraw,
+    again, cancel as cancel_destruction, carry_out_due, confirm as confirm_destruction, epoch as doomed_epoch,
+    request as request_destruction, version as doomed_version, withdraw,
 };
 pub use rewrap::rewrap_all;
 pub use root::{rotate_root, settle_root, show_root};

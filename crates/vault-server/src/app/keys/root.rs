@@ -2,20 +2,23 @@
 
 use std::collections::HashMap;
 
+use vault_api::destruction as wire;
 use vault_api::keys::{RootEpoch, RootStatus};
 use vault_core::access::person::Place;
 use vault_core::access::role::Action;
 use vault_core::audit::entry::RootOperation;
 use vault_core::audit::slot::{OpeningUnder, SlotName};
-use vault_core::ids::PersonId;
+use vault_core::ids::{CollectionId, PersonId};
 use vault_core::keys::keyring::EpochInfo;
 
+use super::destroy::pending;
 use super::show::state;
 use crate::app::callers::Caller;
 use crate::app::entry::StaffPen;
 use crate::app::erase;
 use crate::app::error::Failure;
 use crate::app::people::text;
+use crate::custody::Worth;
 use crate::state::Vault;
 use crate::store::keys;
 
@@ -37,7 +40,22 @@ async fn view(vault: &Vault) -> Result<RootStatus, Failure> {
         created_at: epoch.created_at.to_string(),
     };
     let epochs = vault.keys()?.epochs()?.into_iter().rev().map(shown).collect();
-    Ok(RootStatus { custody: vault.keys()?.kind().to_owned(), epochs, open_erasures: erase::open(vault).await? })
+    let destructions = {
+        let mut reader = vault.store.read().await?;
+        pending(&mut reader, CollectionId::VAULT).await?
+    };
+    let destruction = match vault.keys()?.worth() {
+        Worth::Destroyed => wire::Worth::Destroyed,
+        Worth::Scheduled => wire::Worth::Scheduled,
+        Worth::Attested => wire::Worth::Attested,
+    };
+    Ok(RootStatus {
+        custody: vault.keys()?.kind().to_owned(),
+        epochs,
+        open_erasures: erase::open(vault).await?,
+        destruction,
+        destructions,
+    })
 }
 
 /// Makes a fresh root epoch and moves every KEK and the log key under it. The former epoch stays in custody, unused,

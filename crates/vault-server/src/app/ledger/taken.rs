@@ -24,6 +24,8 @@ pub const DESTROY: &str = "destroy";
 pub struct TakenAway {
     /// What is known.
     pub restrictions: Vec<Restriction>,
+    /// Root epochs that are destroyed.
+    pub epochs: Vec<u32>,
     /// Entries that take something away whose opening is gone: the journal may know of what.
     pub unknown: usize,
 }
@@ -50,6 +52,13 @@ fn destroyed(entry: &Entry<'_>) -> Option<Restriction> {
     Some(Restriction::known(Restricted::KeyDestroyed, kek.tag().into()))
 }
 
+/// A root epoch that the entry says is destroyed.
+fn destroyed_epoch(entry: &Entry<'_>) -> Option<u32> {
+    let operation = entry.data("operation")?.as_str()?;
+    let epoch = entry.data("epoch")?.as_number()?;
+    (entry.kind() == Kind::RootOperation && operation == DESTROY).then(|| u32::try_from(epoch).ok())?
+}
+
 impl Ledger {
     /// Everything that the published log takes away. Refuses a log that does not lead to its signed root.
     pub async fn taken_away(&self) -> Result<TakenAway, LedgerError> {
@@ -72,6 +81,7 @@ impl Ledger {
                 // Bytes that are no entry tell of nothing; the verifier names them.
                 let Ok(entry) = Entry::parse(&bytes) else { continue };
                 found.restrictions.extend(destroyed(&entry));
+                found.epochs.extend(destroyed_epoch(&entry));
                 let Some((kind, slot)) = taken(entry.kind()) else { continue };
                 match self.target(&entry, index, slot, &mut keys).await? {
                     Some(target) => found.restrictions.push(Restriction::known(kind, target)),

@@ -82,7 +82,7 @@ impl From<Refusal> for Failure {
             Refusal::Restricted(Kind::RecordErased | Kind::RecordRestricted) => Code::RecordNotAvailable,
             Refusal::Restricted(Kind::CollectionSuspended) => Code::CollectionState,
             Refusal::Restricted(Kind::SessionClosed) => Code::SessionEnded,
-            Refusal::Restricted(Kind::KeyDestroyed | Kind::RootDestroyed) => Code::KeyUnusable,
+            Refusal::Restricted(Kind::KeyDestroyed | Kind::RootDestroyed | Kind::KeyCompromised) => Code::KeyUnusable,
         };
         Self::new(code).because(refusal)
     }
@@ -160,12 +160,21 @@ impl Restrictions {
     /// Every key version and root epoch that is known to be destroyed: by a restriction, by the journal, or by the log.
     #[must_use]
     pub fn destroyed_keys(&self) -> HashSet<KeyTag> {
-        let kinds = [Kind::KeyDestroyed, Kind::RootDestroyed];
-        let targets = kinds.into_iter().flat_map(|kind| self.view.targets(kind));
+        self.keys(&[Kind::KeyDestroyed, Kind::RootDestroyed])
+    }
+
+    /// Every key version that is known to be compromised.
+    #[must_use]
+    pub fn compromised_keys(&self) -> HashSet<KeyTag> {
+        self.keys(&[Kind::KeyCompromised])
+    }
+
+    fn keys(&self, kinds: &[Kind]) -> HashSet<KeyTag> {
+        let targets = kinds.iter().flat_map(|kind| self.view.targets(*kind));
         targets.map(|target| KeyTag::from_bytes(target.to_bytes())).collect()
     }
 
-    /// Changes whenever a key is destroyed, on whichever node.
+    /// Changes whenever a key is destroyed or compromised, on whichever node.
     #[must_use]
     pub fn watch_keys(&self) -> watch::Receiver<()> {
         self.view.watch_keys()

@@ -110,7 +110,7 @@ pub struct View {
     /// Rises with every change, so that a [`Watch`] knows what it need not look up again.
     generation: AtomicU64,
     latest: RwLock<HashMap<(Kind, Target), Latest>>,
-    /// Raised with every key that is destroyed, for who holds some in memory.
+    /// Raised with every key that is destroyed or compromised, for who holds some in memory.
     keys: watch::Sender<()>,
 }
 
@@ -160,12 +160,12 @@ impl View {
         }
         drop(latest);
         self.generation.fetch_add(1, Ordering::Release);
-        if acts.iter().any(|act| matches!(act.restriction.kind, Kind::KeyDestroyed | Kind::RootDestroyed)) {
+        if acts.iter().any(|act| act.restriction.kind.is_of_keys()) {
             self.keys.send_replace(());
         }
     }
 
-    /// Changes whenever a key is destroyed.
+    /// Changes whenever a key is destroyed or compromised.
     pub fn watch_keys(&self) -> watch::Receiver<()> {
         self.keys.subscribe()
     }

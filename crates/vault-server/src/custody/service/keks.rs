@@ -21,6 +21,7 @@ impl KeyService {
         if let Some(kek) = self.keks.get(me) {
             return Ok(kek);
         }
+        let forgotten = self.forgotten();
         let row = {
             let mut conn = self.store.read().await?;
             keys::kek(conn.conn(), me).await?.ok_or(KeyError::Missing(me))?
@@ -30,6 +31,10 @@ impl KeyService {
         }
         let kek = self.keks.keep(me, self.custody.unwrap_kek(me, &row.wrap)?);
         self.check_withdrawn(me)?;
+        // Its state may be another by now: whoever comes next reads the row again.
+        if self.forgotten() != forgotten {
+            self.keks.forget(me);
+        }
         Ok(kek)
     }
 

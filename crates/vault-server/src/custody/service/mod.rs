@@ -8,7 +8,7 @@
 //! | `children` | the collection's own keys |
 //! | `log` | the log's signing key |
 //! | `root` | root epochs |
-//! | `withdrawn` | keys that were destroyed |
+//! | `withdrawn` | keys that were destroyed or compromised |
 //! | `resume` | resume keys of uploads under way |
 //! | `verify` | whether every wrap opens under the version it names |
 
@@ -21,6 +21,7 @@ mod root;
 mod verify;
 mod withdrawn;
 
+use core::sync::atomic::AtomicU64;
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -160,6 +161,8 @@ pub struct KeyService {
     due: Notify,
     /// What was destroyed.
     withdrawn: RwLock<HashSet<KeyTag>>,
+    /// How often keys were forgotten because of what somebody did.
+    forgotten: AtomicU64,
 }
 
 impl KeyService {
@@ -188,6 +191,7 @@ impl KeyService {
             rotation: Notify::new(),
             due: Notify::new(),
             withdrawn: RwLock::default(),
+            forgotten: AtomicU64::new(0),
         }
     }
 

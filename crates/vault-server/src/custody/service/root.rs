@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use vault_core::keys::keyring::EpochInfo;
+use vault_core::keys::keyring::{EpochError, EpochInfo};
 use vault_core::keys::lifecycle::KeyState;
+use vault_core::keys::wrap::RootRef;
 use vault_core::time::Timestamp;
 
 use super::{KeyError, KeyService, blocking};
+use crate::custody::{CustodyError, Worth};
 use crate::store::{Hold, Tx, keys};
 
 impl KeyService {
@@ -20,6 +22,26 @@ impl KeyService {
     pub async fn rotate_root(&self, now: Timestamp) -> Result<u32, KeyError> {
         let custody = Arc::clone(&self.custody);
         blocking(move || custody.begin_epoch(now)).await
+    }
+
+    /// An epoch of this vault's root, by its full name.
+    pub fn root_ref(&self, epoch: u32) -> Result<RootRef, KeyError> {
+        Ok(RootRef { keyring: self.custody.id()?, epoch })
+    }
+
+    /// What the destruction of an epoch is worth in this custody.
+    #[must_use]
+    pub fn worth(&self) -> Worth {
+        self.custody.worth()
+    }
+
+    /// Destroys a former epoch that nothing needs; one that is destroyed is destroyed.
+    pub async fn destroy_epoch(&self, epoch: u32) -> Result<(), KeyError> {
+        let custody = Arc::clone(&self.custody);
+        match blocking(move || custody.destroy(epoch)).await {
+            Err(KeyError::Custody(CustodyError::Epoch(EpochError::Destroyed(_)))) => Ok(()),
+            outcome => outcome.map(drop),
+        }
     }
 
     /// Moves what other epochs wrap to the current one, in the caller's transaction; answers how many keys it moved.

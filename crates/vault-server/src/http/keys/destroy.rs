@@ -27,7 +27,7 @@ pub(super) fn routes(vault: &Arc<Vault>) -> Routes {
 }
 
 /// A collection and a version in the address; what is not of their form names nothing.
-struct VersionOf(CollectionName, u32);
+pub(super) struct VersionOf(pub(super) CollectionName, pub(super) u32);
 
 impl<S: Send + Sync> FromRequestParts<S> for VersionOf {
     type Rejection = Failure;
@@ -54,7 +54,8 @@ async fn destroy(
     VersionOf(name, version): VersionOf,
     Body(asked): Body<Destroy>,
 ) -> Result<(StatusCode, Json<Destruction>), Failure> {
-    let destruction = keys::request_destruction(&vault, &caller, &name, version, &asked.reason).await?;
+    let what = keys::doomed_version(&vault, &caller, &name, version).await?;
+    let destruction = keys::request_destruction(&vault, &caller, what, &asked.reason, 0).await?;
     Ok((StatusCode::ACCEPTED, Json(destruction)))
 }
 
@@ -74,7 +75,8 @@ async fn confirm_destroy(
     SignedIn(caller): SignedIn,
     VersionOf(name, version): VersionOf,
 ) -> Result<Json<Destruction>, Failure> {
-    keys::confirm_destruction(&vault, &caller, &name, version).await.map(Json)
+    let what = keys::doomed_version(&vault, &caller, &name, version).await?;
+    keys::confirm_destruction(&vault, &caller, what).await.map(Json)
 }
 
 /// Cancels it: any key officer, until it is done.
@@ -91,5 +93,6 @@ async fn cancel_destroy(
     SignedIn(caller): SignedIn,
     VersionOf(name, version): VersionOf,
 ) -> Result<Json<Destruction>, Failure> {
-    keys::cancel_destruction(&vault, &caller, &name, version).await.map(Json)
+    let what = keys::doomed_version(&vault, &caller, &name, version).await?;
+    keys::cancel_destruction(&vault, &caller, what).await.map(Json)
 }

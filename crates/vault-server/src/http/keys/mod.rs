@@ -1,7 +1,9 @@
 //! Keys of collections, and the root key.
 
+mod compromise;
 mod destroy;
 mod root;
+mod root_destroy;
 mod rotation;
 mod verify;
 
@@ -28,7 +30,9 @@ pub(super) fn routes(vault: &Arc<Vault>) -> Routes {
         .merge(verify::routes(vault))
         .merge(rotation::routes(vault))
         .merge(destroy::routes(vault))
+        .merge(compromise::routes(vault))
         .merge(root::routes(vault))
+        .merge(root_destroy::routes(vault))
 }
 
 /// The versions of a collection's key: states and numbers, never key bytes.

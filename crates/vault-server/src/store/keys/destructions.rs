@@ -325,3 +325,22 @@ pub async fn misnamed(conn: &mut Conn, kek: KekRef) -> Result<Vec<RecordId>, Sto
         .await?;
     rows.iter().map(|row| Columns::of("records", row).parsed("id")).collect()
 }
+
+/// How many keys a root epoch wraps: those whose row says so, and those whose wrap does (`docs/format.md` §5.3).
+pub async fn wrapped_by(conn: &mut Conn, epoch: u32) -> Result<u64, StoreError> {
+    let text = "SELECT (SELECT COUNT(*) FROM keks
+                        WHERE length(wrap) > 0 AND (root_epoch = $1 OR substr(wrap, 22, 4) = $2))
+                     + (SELECT COUNT(*) FROM log_keys WHERE root_epoch = $1 OR substr(wrap, 22, 4) = $2) AS n";
+    let row = sqlx::query(text).bind(i64::from(epoch)).bind(epoch.to_be_bytes().to_vec()).fetch_one(conn).await?;
+    Columns::of("keks", &row).unsigned("n")
+}
+
+/// Notes the state of a root epoch that the database knows.
+pub async fn set_epoch_state(conn: &mut Conn, epoch: u32, state: KeyState) -> Result<(), StoreError> {
+    sqlx::query("UPDATE root_epochs SET state = $1 WHERE epoch = $2")
+        .bind(state.as_str())
+        .bind(i64::from(epoch))
+        .execute(conn)
+        .await?;
+    Ok(())
+}

@@ -22,7 +22,7 @@ pub use children::{
 pub use destructions::{
     DestructionRow, DestructionState, Doomed, cancel_destruction, children_under, confirm_destruction, destroy_kek,
     destruction, destructions_due, empty_kek, finish_destruction, first_records, hold_kek, keks_alive, misnamed,
-    pending_destruction, pending_destructions,
+    pending_destruction, pending_destructions, set_epoch_state, wrapped_by,
 };
 pub use kek::{
     Counted, KekRow, active, count_moved, count_uses, insert_kek, kek, keks, keks_under, move_kek, step_kek,

@@ -4,21 +4,16 @@
 //! passed. So nothing is destroyed without [`Agreed`], which only the two entries make.
 
 use vault_api::code::Code;
-use vault_core::audit::entry::KeyOperation;
-use vault_core::audit::evidence::Recorded;
+use vault_core::audit::entry::{EntryKind, KeyOperation, RootOperation};
 use vault_core::audit::slot::SlotName;
 use vault_core::ids::PersonId;
 use vault_core::time::Timestamp;
 
+use super::entries::{DESTRUCTION, EPOCH, NOT_BEFORE};
 use crate::app::error::Failure;
 use crate::app::reference;
 use crate::state::Vault;
 use crate::store::keys::{DestructionRow, Doomed};
-
-/// Where an entry names the destruction.
-pub(super) const DESTRUCTION: &str = "destruction";
-/// Where the confirmation says from when on it may be done.
-pub(super) const NOT_BEFORE: &str = "not_before";
 
 /// That somebody asked.
 pub(super) struct Asked(PersonId);
@@ -56,40 +51,53 @@ impl Agreed {
 
 /// The request of this destruction, as the log has it.
 pub(super) async fn asked(vault: &Vault, row: &DestructionRow) -> Result<Asked, Failure> {
-    let entry = entry(vault, row, reference::destroy_requested(row.id), "destroy-requested").await?;
-    Ok(Asked(staff(&entry)?))
+    Ok(Asked(told(vault, row, reference::destroy_requested(row.id), "destroy-requested").await?.staff))
 }
 
 /// The agreement of two persons on this destruction. A cancellation in the log ends it, whatever the row says.
 pub(super) async fn agreed(vault: &Vault, row: &DestructionRow) -> Result<Agreed, Failure> {
     let asked = asked(vault, row).await?.by();
-    let entry = entry(vault, row, reference::destroy_confirmed(row.id), "destroy-confirmed").await?;
-    let confirmed = staff(&entry)?;
-    let not_before = entry.data(NOT_BEFORE).and_then(|value| Timestamp::parse(value.as_str()?).ok());
-    let not_before = not_before.ok_or(Code::NotInLog)?;
-    let cancelled = vault.ledger()?.find::<KeyOperation>(&reference::destroy_cancelled(row.id)).await?;
-    if asked == confirmed || cancelled.is_some() {
+    let confirmation = told(vault, row, reference::destroy_confirmed(row.id), "destroy-confirmed").await?;
+    let (confirmed, not_before) = (confirmation.staff, confirmation.not_before.ok_or(Code::NotInLog)?);
+    let cancellation = reference::destroy_cancelled(row.id);
+    let cancelled = match row.what {
+        Doomed::Kek(_) => vault.ledger()?.find::<KeyOperation>(&cancellation).await?.is_some(),
+        Doomed::Epoch(_) => vault.ledger()?.find::<RootOperation>(&cancellation).await?.is_some(),
+    };
+    if asked == confirmed || cancelled {
         return Err(Code::NotInLog.into());
     }
     Ok(Agreed { asked, confirmed, not_before })
 }
 
-async fn entry(
-    vault: &Vault,
-    row: &DestructionRow,
-    reference: String,
-    operation: &str,
-) -> Result<Recorded<KeyOperation>, Failure> {
-    let Doomed::Kek(kek) = row.what else { return Err(Code::Internal.into()) };
-    let entry = vault.ledger()?.find_settled::<KeyOperation>(&reference).await?.ok_or(Code::NotInLog)?;
-    let says = |name: &str, text: &str| entry.data(name).and_then(|value| value.as_str()) == Some(text);
-    let of_this = says("operation", operation)
-        && says(DESTRUCTION, &row.id.to_string())
-        && entry.collection() == Some(kek.collection)
-        && entry.kek_version() == Some(kek.version);
-    if of_this { Ok(entry) } else { Err(Code::NotInLog.into()) }
+/// What an entry about this very destruction says.
+struct Told {
+    staff: PersonId,
+    not_before: Option<Timestamp>,
 }
 
-fn staff(entry: &Recorded<KeyOperation>) -> Result<PersonId, Failure> {
-    Ok(entry.slot(SlotName::Staff).and_then(|text| text.parse().ok()).ok_or(Code::NotInLog)?)
+async fn told(vault: &Vault, row: &DestructionRow, reference: String, operation: &str) -> Result<Told, Failure> {
+    match row.what {
+        Doomed::Kek(_) => told_by::<KeyOperation>(vault, row, &reference, operation).await,
+        Doomed::Epoch(_) => told_by::<RootOperation>(vault, row, &reference, operation).await,
+    }
+}
+
+async fn told_by<E: EntryKind>(
+    vault: &Vault,
+    row: &DestructionRow,
+    reference: &str,
+    operation: &str,
+) -> Result<Told, Failure> {
+    let entry = vault.ledger()?.find_settled::<E>(reference).await?.ok_or(Code::NotInLog)?;
+    let text = |name: &str| entry.data(name).and_then(|value| value.as_str().map(str::to_owned));
+    let of_what = match row.what {
+        Doomed::Kek(kek) => entry.collection() == Some(kek.collection) && entry.kek_version() == Some(kek.version),
+        Doomed::Epoch(epoch) => entry.data(EPOCH).and_then(|value| value.as_number()) == Some(i64::from(epoch)),
+    };
+    if !of_what || text("operation").as_deref() != Some(operation) || text(DESTRUCTION) != Some(row.id.to_string()) {
+        return Err(Code::NotInLog.into());
+    }
+    let staff = entry.slot(SlotName::Staff).and_then(|text| text.parse().ok()).ok_or(Code::NotInLog)?;
+    Ok(Told { staff, not_before: text(NOT_BEFORE).and_then(|text| Timestamp::parse(&text).ok()) })
 }

@@ -4,14 +4,15 @@ use std::collections::HashSet;
 
 use vault_api::code::Code;
 use vault_core::audit::entry::KeyOperation;
-use vault_core::audit::slot::{OpeningUnder, SlotName};
+use vault_core::audit::slot::SlotName;
 use vault_core::ids::CollectionId;
 use vault_core::keys::lifecycle::KeyState;
 use vault_core::keys::tag::KeyTag;
 use vault_core::keys::wrap::KekRef;
 
 use super::agreed::{Agreed, agreed};
-use super::{drafted, end, held};
+use super::entries::{Said, enqueue, pen_of};
+use super::{end, hold};
 use crate::app::entry::StaffPen;
 use crate::app::error::Failure;
 use crate::app::keys::inventory::{Survey, nothing_needs, written};
@@ -19,6 +20,7 @@ use crate::app::ledger::DESTROY;
 use crate::app::reference;
 use crate::app::restrict::Restriction;
 use crate::state::Vault;
+use crate::store::Hold;
 use crate::store::keys::{self, DestructionRow, Doomed};
 
 /// Destroys every key whose time has come. One that meets trouble keeps no other waiting; the last trouble is answered.
@@ -50,53 +52,92 @@ async fn one(vault: &Vault, row: &DestructionRow, agreed: &Agreed) -> Result<(),
     if vault.clock.now() < agreed.not_before() {
         return Err(Failure::new(Code::NotInLog).detail("its time has not come, by the log"));
     }
-    let Doomed::Kek(kek) = row.what else { return Err(Code::Internal.into()) };
-    match destroy(vault, row, kek, agreed).await {
+    let outcome = match row.what {
+        Doomed::Kek(kek) => destroy_version(vault, row, kek, agreed).await,
+        Doomed::Epoch(epoch) => destroy_epoch(vault, row, epoch, agreed).await,
+    };
+    match outcome {
         Err(failure) if failure.code() == Code::KeyInUse => {
-            tracing::warn!(%kek, needs = failure.what(), "something needs a key again that was to be destroyed");
+            let what = row.what;
+            tracing::warn!(?what, needs = failure.what(), "something needs a key again that was to be destroyed");
             end(vault, row, None, "needed-again").await
         }
         outcome => outcome,
     }
 }
 
-/// The transaction that destroys: guard first, inventory after it, both gone when there is any.
-async fn destroy(vault: &Vault, row: &DestructionRow, kek: KekRef, agreed: &Agreed) -> Result<(), Failure> {
+/// The transaction that destroys a version: guard first, inventory after it, both gone when there is any.
+async fn destroy_version(vault: &Vault, row: &DestructionRow, kek: KekRef, agreed: &Agreed) -> Result<(), Failure> {
     let now = vault.clock.now();
-    let pen = StaffPen::of(vault, Some(kek.collection)).await?;
+    let pen = pen_of(vault, row.what).await?;
     let survey = Survey::of(vault, row.what).await?;
     let before = {
         let mut reader = vault.store.read().await?;
         keys::kek(reader.conn(), kek).await?.ok_or(Code::NotFound)?.state
     };
-    let mut tx = held(vault).await?;
+    let mut tx = vault.store.begin("destroy_key").await?;
+    tx.hold(Hold::Keys).await?;
     let Some(root_epoch) = keys::destroy_kek(tx.conn(), kek, now).await? else {
         // Active again, or another node was faster.
         tx.rollback().await?;
         return settled(vault, row, before).await;
     };
-    let inventory = survey.count(&mut tx, kek, before).await?;
+    let inventory = survey.count(&mut tx, row.what, before).await?;
     nothing_needs(&inventory)?;
     let row = DestructionRow { inventory: written(&inventory)?, ..row.clone() };
     if !keys::finish_destruction(tx.conn(), row.id, now, &row.inventory).await? {
         // Cancelled in the last moment.
         return Ok(tx.rollback().await?);
     }
-    let draft = drafted(&pen, now, DESTROY, &row, Some(agreed.confirmed_by()))
-        .data("root_epoch", i64::from(root_epoch))
-        .slot(SlotName::Person, agreed.asked_by().to_string(), OpeningUnder::Staff);
-    let reference = reference::key_destroyed(kek.collection, kek.version);
-    let ticket = vault.ledger()?.enqueue(&mut tx, pen.prepare(draft)?, Some(reference)).await?;
+    let said = done(agreed, ("root_epoch", root_epoch), reference::key_destroyed(kek.collection, kek.version));
+    let entry = enqueue(vault, &mut tx, &pen, &row, said, now).await?;
     let imposed = vault.restrictions.impose(&mut tx, Restriction::key_destroyed(kek.tag()), now).await?;
     vault.restrictions.commit(tx, imposed).await?;
     withdraw(vault);
-    vault.ledger()?.settle_later(ticket);
+    entry.settle_later(vault)?;
     // The wrap is overwritten in its page; the database's own log has older ones until it is emptied.
     if vault.store.scrub().await.is_err() {
         vault.store.scrub_soon();
     }
     tracing::info!(%kek, "a key version is destroyed");
     Ok(())
+}
+
+/// The transaction that destroys a root epoch. Custody comes last before the commit, under the lock that everybody holds who
+/// wraps by the root: when the commit fails the epoch is gone and its entry missing, and the next round writes that.
+async fn destroy_epoch(vault: &Vault, row: &DestructionRow, epoch: u32, agreed: &Agreed) -> Result<(), Failure> {
+    let now = vault.clock.now();
+    let pen = pen_of(vault, row.what).await?;
+    let survey = Survey::of(vault, row.what).await?;
+    let root = vault.keys()?.root_ref(epoch)?;
+    let mut tx = vault.store.begin("destroy_root").await?;
+    let state = hold(vault, &mut tx, row.what).await?;
+    let inventory = survey.count(&mut tx, row.what, state).await?;
+    nothing_needs(&inventory)?;
+    let row = DestructionRow { inventory: written(&inventory)?, ..row.clone() };
+    if !keys::finish_destruction(tx.conn(), row.id, now, &row.inventory).await? {
+        return Ok(tx.rollback().await?);
+    }
+    let said = done(agreed, ("known_copies", 0), reference::root_destroyed(epoch));
+    let entry = enqueue(vault, &mut tx, &pen, &row, said, now).await?;
+    let imposed = vault.restrictions.impose(&mut tx, Restriction::root_destroyed(root.tag()), now).await?;
+    keys::set_epoch_state(tx.conn(), epoch, KeyState::Destroyed).await?;
+    vault.keys()?.destroy_epoch(epoch).await?;
+    vault.restrictions.commit(tx, imposed).await?;
+    entry.settle_later(vault)?;
+    tracing::info!(epoch, "a root epoch is destroyed");
+    Ok(())
+}
+
+/// What the last entry of a destruction says.
+fn done(agreed: &Agreed, (name, number): (&'static str, u32), reference: String) -> Said {
+    Said {
+        operation: DESTROY,
+        staff: Some(agreed.confirmed_by()),
+        data: vec![(name, i64::from(number).into())],
+        slots: vec![(SlotName::Person, agreed.asked_by().to_string())],
+        reference,
+    }
 }
 
 /// What to make of a version that could not be destroyed because of its state.
@@ -109,9 +150,21 @@ async fn settled(vault: &Vault, row: &DestructionRow, state: KeyState) -> Result
     }
 }
 
-/// Lets go of every destroyed key on this node, and keeps it from being opened again.
+/// Lets go of every destroyed and every compromised key on this node; the former are not opened again.
 pub fn withdraw(vault: &Vault) {
     vault.keys.withdraw(&vault.restrictions.destroyed_keys());
+    vault.keys.forget_compromised(&vault.restrictions.compromised_keys());
+}
+
+/// Root epochs that the journal or the log says are destroyed and the keyring has: an older copy of the file came back.
+fn epochs_again(vault: &Vault, destroyed: &HashSet<KeyTag>) -> Result<Vec<u32>, Failure> {
+    let mut found = Vec::new();
+    for epoch in vault.keys()?.epochs()?.iter().filter(|epoch| epoch.state == KeyState::Deactivated) {
+        if destroyed.contains(&vault.keys()?.root_ref(epoch.epoch)?.tag()) {
+            found.push(epoch.epoch);
+        }
+    }
+    Ok(found)
 }
 
 /// Empties what the journal or the log says was destroyed and a row still has: the database came from an older copy, or
@@ -122,6 +175,11 @@ pub async fn again(vault: &Vault) -> Result<u64, Failure> {
         return Ok(0);
     }
     let mut emptied = 0;
+    for epoch in epochs_again(vault, &destroyed)? {
+        vault.keys()?.destroy_epoch(epoch).await?;
+        tracing::error!(epoch, "a root epoch that was destroyed was in the keyring again: it is destroyed again");
+        emptied += 1;
+    }
     for kek in came_back(vault, &destroyed).await? {
         let now = vault.clock.now();
         // Its own key may be what is gone.
@@ -129,7 +187,8 @@ pub async fn again(vault: &Vault) -> Result<u64, Failure> {
             Ok(pen) => pen,
             Err(_) => StaffPen::of(vault, None).await?,
         };
-        let mut tx = held(vault).await?;
+        let mut tx = vault.store.begin("destroy_key").await?;
+        tx.hold(Hold::Keys).await?;
         let Some(root_epoch) = keys::empty_kek(tx.conn(), kek, now).await? else {
             tx.rollback().await?;
             continue;

@@ -1,18 +1,21 @@
-//! Destroying versions of a collection's key (`docs/keys.md`).
+//! Destroying versions of a collection's key, and root epochs (`docs/keys.md`).
 //!
 //! ```text
-//! request   a key officer; refused with the list while anything needs the version
+//! request   a key officer; refused with the list while anything needs the key
 //! confirm   another person, by the log's word; the list is made again, and the cooling-off time begins
 //! cancel    any key officer, until the time has come
-//! due       once the time has come, on whichever node looks first: the version is emptied, then the list is made once
-//!           more in the same transaction, which is rolled back when there is any
-//! again     a version that came back with an older copy of the database is emptied when that is noticed
+//! due       once the time has come, on whichever node looks first: the key is taken out of use, then the list is made
+//!           once more in the same transaction, which is rolled back when there is any
+//! again     what came back with an older copy of database or keyring is destroyed when that is noticed
 //! ```
 //!
 //! Rows say what waits; who wanted it, and from when on it may be done, is believed by the log alone ([`agreed`]).
 
 mod agreed;
 mod due;
+mod entries;
+#[cfg(test)]
+mod root_tests;
 #[cfg(test)]
 mod tests;
 
@@ -23,19 +26,16 @@ use vault_api::destruction::{self as wire, Destruction};
 use vault_core::access::denial::Denial;
 use vault_core::access::person::Place;
 use vault_core::access::role::Action;
-use vault_core::audit::entry::{Draft, KeyOperation};
-use vault_core::audit::slot::{OpeningUnder, SlotName};
+use vault_core::audit::slot::SlotName;
 use vault_core::ids::{CollectionId, CollectionName, DestructionId, PersonId};
 use vault_core::keys::lifecycle::KeyState;
 use vault_core::keys::wrap::KekRef;
-use vault_core::time::Timestamp;
 
 pub use due::{again, carry_out_due, withdraw};
 
-use super::inventory::{Survey, hash, nothing_needs, written};
+use super::inventory::{Survey, nothing_needs, written};
 use crate::app::callers::{Caller, note_denial, proven_roles};
 use crate::app::collections;
-use crate::app::entry::StaffPen;
 use crate::app::error::Failure;
 use crate::app::people::text;
 use crate::app::reference;
@@ -43,11 +43,27 @@ use crate::state::Vault;
 use crate::store::keys::{self, DestructionRow, DestructionState, Doomed};
 use crate::store::{Hold, Reader, Tx};
 
+use entries::{NOT_BEFORE, Said, enqueue, pen_of};
+
 /// Longest reason.
 const REASON: usize = 2000;
 
+const fn place(what: Doomed) -> Place {
+    match what {
+        Doomed::Kek(kek) => Place::Collection(kek.collection),
+        Doomed::Epoch(_) => Place::Vault,
+    }
+}
+
+const fn action(what: Doomed) -> Action {
+    match what {
+        Doomed::Kek(_) => Action::KeyDestroy,
+        Doomed::Epoch(_) => Action::RootDestroy,
+    }
+}
+
 /// The version that an address names, once the caller may destroy in its collection.
-async fn doomed(vault: &Vault, caller: &Caller, name: &CollectionName, version: u32) -> Result<KekRef, Failure> {
+pub async fn version(vault: &Vault, caller: &Caller, name: &CollectionName, version: u32) -> Result<Doomed, Failure> {
     let collection = collections::find(vault, name).await?;
     caller.permit_on(Action::KeyDestroy, Place::Collection(collection.id))?;
     let kek = KekRef { collection: collection.id, version };
@@ -56,34 +72,49 @@ async fn doomed(vault: &Vault, caller: &Caller, name: &CollectionName, version: 
     if row.state == KeyState::Destroyed {
         return Err(Failure::new(Code::KeyUnusable).detail(format!("version {version} is destroyed")));
     }
-    Ok(kek)
+    Ok(Doomed::Kek(kek))
 }
 
-/// Asks for the destruction of a version. Another key officer has to confirm it.
+/// The root epoch that an address names, once the caller may destroy one.
+pub fn epoch(vault: &Vault, caller: &Caller, epoch: u32) -> Result<Doomed, Failure> {
+    caller.permit_on(Action::RootDestroy, Place::Vault)?;
+    if state_of(vault, epoch)? == KeyState::Destroyed {
+        return Err(Failure::new(Code::KeyUnusable).detail(format!("root epoch {epoch} is destroyed")));
+    }
+    Ok(Doomed::Epoch(epoch))
+}
+
+fn state_of(vault: &Vault, epoch: u32) -> Result<KeyState, Failure> {
+    let epochs = vault.keys()?.epochs()?;
+    let found = epochs.into_iter().find(|one| one.epoch == epoch);
+    Ok(found.ok_or(Code::NotFound)?.state)
+}
+
+/// Asks for the destruction of a key. Another key officer has to confirm it. `copies`: of the keyring file with a root
+/// epoch's key in it, as far as the caller knows.
 pub async fn request(
     vault: &Vault,
     caller: &Caller,
-    name: &CollectionName,
-    version: u32,
+    what: Doomed,
     reason: &str,
+    copies: u32,
 ) -> Result<Destruction, Failure> {
-    let kek = doomed(vault, caller, name, version).await?;
     let reason = text("reason", reason, REASON)?;
     let now = vault.clock.now();
-    let pen = StaffPen::of(vault, Some(kek.collection)).await?;
-    let survey = Survey::of(vault, Doomed::Kek(kek)).await?;
+    let pen = pen_of(vault, what).await?;
+    let survey = Survey::of(vault, what).await?;
 
     let mut tx = vault.store.begin("request_destruction").await?;
-    tx.hold(Hold::Keys).await?;
-    let state = keys::hold_kek(tx.conn(), kek).await?.ok_or(Code::NotFound)?;
-    let inventory = survey.count(&mut tx, kek, state).await?;
+    let state = hold(vault, &mut tx, what).await?;
+    let mut inventory = survey.count(&mut tx, what, state).await?;
+    inventory.copies = u64::from(copies);
     nothing_needs(&inventory)?;
-    if keys::pending_destruction(tx.conn(), Doomed::Kek(kek)).await?.is_some() {
+    if keys::pending_destruction(tx.conn(), what).await?.is_some() {
         return Err(Failure::new(Code::Conflict).detail("its destruction is asked for already"));
     }
     let row = DestructionRow {
         id: DestructionId::new(now),
-        what: Doomed::Kek(kek),
+        what,
         state: DestructionState::Requested,
         requested_by: caller.person(),
         requested_at: now,
@@ -93,55 +124,55 @@ pub async fn request(
         inventory: written(&inventory)?,
     };
     row.insert(tx.conn()).await?;
-    let draft = drafted(&pen, now, "destroy-requested", &row, Some(caller.person()));
-    let draft = draft.slot(SlotName::Reason, reason, OpeningUnder::Staff);
-    let ticket =
-        vault.ledger()?.enqueue(&mut tx, pen.prepare(draft)?, Some(reference::destroy_requested(row.id))).await?;
+    let said = Said {
+        operation: "destroy-requested",
+        staff: Some(caller.person()),
+        data: Vec::new(),
+        slots: vec![(SlotName::Reason, reason)],
+        reference: reference::destroy_requested(row.id),
+    };
+    let waiting = enqueue(vault, &mut tx, &pen, &row, said, now).await?;
     tx.commit().await?;
-    vault.ledger()?.settle(ticket).await?;
+    waiting.settle(vault).await?;
     shown(&row)
 }
 
 /// Confirms a destruction: another person than asked for it, both of them key officers now.
-pub async fn confirm(
-    vault: &Vault,
-    caller: &Caller,
-    name: &CollectionName,
-    version: u32,
-) -> Result<Destruction, Failure> {
-    let kek = doomed(vault, caller, name, version).await?;
-    let row = waiting(vault, kek).await?;
+pub async fn confirm(vault: &Vault, caller: &Caller, what: Doomed) -> Result<Destruction, Failure> {
+    let row = waiting(vault, what).await?;
     if row.state != DestructionState::Requested {
         return Err(Failure::new(Code::Conflict).detail("its destruction is confirmed already"));
     }
     let asked = agreed::asked(vault, &row).await?;
     if asked.by() == caller.person() {
-        note_denial(vault, caller, Action::KeyDestroy, Denial::SelfApproval).await;
+        note_denial(vault, caller, action(what), Denial::SelfApproval).await;
         return Err(Denial::SelfApproval.into());
     }
-    still_officer(vault, asked.by(), kek.collection).await?;
+    still_officer(vault, asked.by(), what).await?;
     let now = vault.clock.now();
     let not_before = now.plus(Duration::from_hours(vault.config.keys.destroy_cooling_off_hours));
-    let pen = StaffPen::of(vault, Some(kek.collection)).await?;
-    let survey = Survey::of(vault, Doomed::Kek(kek)).await?;
+    let pen = pen_of(vault, what).await?;
+    let survey = Survey::of(vault, what).await?;
 
     let mut tx = vault.store.begin("confirm_destruction").await?;
-    tx.hold(Hold::Keys).await?;
-    let state = keys::hold_kek(tx.conn(), kek).await?.ok_or(Code::NotFound)?;
-    let inventory = survey.count(&mut tx, kek, state).await?;
+    let state = hold(vault, &mut tx, what).await?;
+    let inventory = survey.count(&mut tx, what, state).await?;
     nothing_needs(&inventory)?;
     let inventory = written(&inventory)?;
     if !keys::confirm_destruction(tx.conn(), row.id, caller.person(), now, not_before, &inventory).await? {
         return Err(Failure::new(Code::Conflict).detail("its destruction was confirmed or cancelled meanwhile"));
     }
     let row = DestructionRow { inventory, ..row };
-    let draft = drafted(&pen, now, "destroy-confirmed", &row, Some(caller.person()))
-        .data(agreed::NOT_BEFORE, not_before.to_string())
-        .slot(SlotName::Person, asked.by().to_string(), OpeningUnder::Staff);
-    let ticket =
-        vault.ledger()?.enqueue(&mut tx, pen.prepare(draft)?, Some(reference::destroy_confirmed(row.id))).await?;
+    let said = Said {
+        operation: "destroy-confirmed",
+        staff: Some(caller.person()),
+        data: vec![(NOT_BEFORE, not_before.to_string().into())],
+        slots: vec![(SlotName::Person, asked.by().to_string())],
+        reference: reference::destroy_confirmed(row.id),
+    };
+    let entry = enqueue(vault, &mut tx, &pen, &row, said, now).await?;
     tx.commit().await?;
-    vault.ledger()?.settle(ticket).await?;
+    entry.settle(vault).await?;
     if not_before <= now {
         // Should it not come to its end here, the job goes on with it.
         carry_out_due(vault).await?;
@@ -151,14 +182,8 @@ pub async fn confirm(
 }
 
 /// Cancels a destruction that is asked for or confirmed.
-pub async fn cancel(
-    vault: &Vault,
-    caller: &Caller,
-    name: &CollectionName,
-    version: u32,
-) -> Result<Destruction, Failure> {
-    let kek = doomed(vault, caller, name, version).await?;
-    let row = waiting(vault, kek).await?;
+pub async fn cancel(vault: &Vault, caller: &Caller, what: Doomed) -> Result<Destruction, Failure> {
+    let row = waiting(vault, what).await?;
     end(vault, &row, Some(caller.person()), "cancelled").await?;
     shown(&DestructionRow { state: DestructionState::Cancelled, ..row })
 }
@@ -171,55 +196,52 @@ async fn end(
     because: &'static str,
 ) -> Result<(), Failure> {
     let now = vault.clock.now();
-    let pen = StaffPen::of(vault, Some(row.what.collection())).await?;
+    let pen = pen_of(vault, row.what).await?;
     let mut tx = vault.store.begin("cancel_destruction").await?;
     tx.hold(Hold::Keys).await?;
     if !keys::cancel_destruction(tx.conn(), row.id, now).await? {
         return Err(Failure::new(Code::Conflict).detail("it was cancelled or destroyed meanwhile"));
     }
-    let draft = drafted(&pen, now, "destroy-cancelled", row, staff).data("because", because);
-    let ticket =
-        vault.ledger()?.enqueue(&mut tx, pen.prepare(draft)?, Some(reference::destroy_cancelled(row.id))).await?;
+    let said = Said {
+        operation: "destroy-cancelled",
+        staff,
+        data: vec![("because", because.into())],
+        slots: Vec::new(),
+        reference: reference::destroy_cancelled(row.id),
+    };
+    let entry = enqueue(vault, &mut tx, &pen, row, said, now).await?;
     tx.commit().await?;
     // What takes nothing away but an intention waits for no log.
-    vault.ledger()?.settle_later(ticket);
-    Ok(())
+    entry.settle_later(vault)
 }
 
-/// The destructions that wait in a collection.
+/// The destructions that wait in a collection; in the vault itself: of root epochs.
 pub(super) async fn pending(reader: &mut Reader, collection: CollectionId) -> Result<Vec<Destruction>, Failure> {
     keys::pending_destructions(reader.conn(), collection).await?.iter().map(shown).collect()
 }
 
-async fn waiting(vault: &Vault, kek: KekRef) -> Result<DestructionRow, Failure> {
+async fn waiting(vault: &Vault, what: Doomed) -> Result<DestructionRow, Failure> {
     let mut reader = vault.store.read().await?;
-    let row = keys::pending_destruction(reader.conn(), Doomed::Kek(kek)).await?;
+    let row = keys::pending_destruction(reader.conn(), what).await?;
     row.ok_or_else(|| Failure::new(Code::Conflict).detail("nobody has asked for its destruction"))
 }
 
 /// Somebody whose role was taken away meanwhile wants nothing destroyed any more.
-async fn still_officer(vault: &Vault, person: PersonId, collection: CollectionId) -> Result<(), Failure> {
+async fn still_officer(vault: &Vault, person: PersonId, what: Doomed) -> Result<(), Failure> {
     let held = proven_roles(vault, person).await?;
-    let place = Place::Collection(collection);
-    if held.iter().any(|held| held.role().may(Action::KeyDestroy) && held.reaches(place)) {
+    if held.iter().any(|held| held.role().may(action(what)) && held.reaches(place(what))) {
         return Ok(());
     }
     Err(Failure::new(Code::Conflict).detail("who asked for it is no key officer any more"))
 }
 
-/// An entry about a destruction. Which one, of what, and by which inventory is in the clear.
-fn drafted(
-    pen: &StaffPen,
-    now: Timestamp,
-    operation: &'static str,
-    row: &DestructionRow,
-    staff: Option<PersonId>,
-) -> Draft<KeyOperation> {
-    pen.draft::<KeyOperation>(now, staff)
-        .kek_version(row.what.number())
-        .data("operation", operation)
-        .data(agreed::DESTRUCTION, row.id.to_string())
-        .data("inventory_sha256", hash(&row.inventory))
+/// Makes the keys the transaction's own, and answers the state of one.
+async fn hold(vault: &Vault, tx: &mut Tx, what: Doomed) -> Result<KeyState, Failure> {
+    tx.hold(Hold::Keys).await?;
+    match what {
+        Doomed::Kek(kek) => Ok(keys::hold_kek(tx.conn(), kek).await?.ok_or(Code::NotFound)?),
+        Doomed::Epoch(epoch) => state_of(vault, epoch),
+    }
 }
 
 fn shown(row: &DestructionRow) -> Result<Destruction, Failure> {
@@ -241,11 +263,4 @@ fn shown(row: &DestructionRow) -> Result<Destruction, Failure> {
         not_before: row.not_before.map(|at| at.to_string()),
         inventory,
     })
-}
-
-/// The transaction of a destruction, with the version's row in its hands.
-async fn held(vault: &Vault) -> Result<Tx, Failure> {
-    let mut tx = vault.store.begin("destroy_key").await?;
-    tx.hold(Hold::Keys).await?;
-    Ok(tx)
 }

@@ -6,10 +6,13 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use vault_core::ids::RecordId;
+use vault_core::keys::incident::Incident;
+use vault_core::keys::lifecycle::KeyState;
 use vault_core::keys::wrap::{KekRef, UnwrapError};
 
 use super::pace::Size;
 use crate::app::error::Failure;
+use crate::app::keys::compromise::incident;
 use crate::custody::{CustodyError, KeyError};
 use crate::state::Vault;
 use crate::store::keys;
@@ -76,6 +79,7 @@ async fn prepare(
     for from in sources {
         // The cursor only saves looking twice at what does not open; whoever goes on after a crash begins at the first left.
         let mut cursor = String::new();
+        let incident = under_incident(vault, from).await?;
         loop {
             let wraps = {
                 let mut reader = vault.store.read().await?;
@@ -83,7 +87,11 @@ async fn prepare(
             };
             let Some((last, _)) = wraps.last() else { break };
             cursor = last.to_string();
-            let batch = match vault.keys()?.rewrap_records(from, to, wraps).await {
+            let rewrapped = match &incident {
+                Some(incident) => vault.keys()?.rewrap_compromised(incident, to, wraps).await,
+                None => vault.keys()?.rewrap_records(from, to, wraps).await,
+            };
+            let batch = match rewrapped {
                 Ok(rewrapped) => {
                     let (mut ready, mut refused) = (Vec::with_capacity(rewrapped.len()), Vec::new());
                     for (record, outcome) in rewrapped {
@@ -107,6 +115,15 @@ async fn prepare(
         }
     }
     Ok(())
+}
+
+/// The incident of a compromised version, as the log has it; none for any other.
+async fn under_incident(vault: &Vault, from: KekRef) -> Result<Option<Incident>, Failure> {
+    let state = {
+        let mut reader = vault.store.read().await?;
+        keys::kek(reader.conn(), from).await?.map(|row| row.state)
+    };
+    if state == Some(KeyState::Compromised) { incident(vault, from).await.map(Some) } else { Ok(None) }
 }
 
 /// Whether it is the version moved from that cannot be used, for good, rather than custody or the database for now.

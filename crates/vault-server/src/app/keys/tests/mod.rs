@@ -1,5 +1,6 @@
 //! Rotation while the vault is used, cut short, and over rows that somebody has edited.
 
+mod compromise;
 mod control;
 mod nodes;
 mod policies;
