@@ -15,8 +15,6 @@ mod agreed;
 mod due;
 mod entries;
 #[cfg(test)]
-mod root_tests;
-#[cfg(test)]
 mod tests;
 
 use core::time::Duration;

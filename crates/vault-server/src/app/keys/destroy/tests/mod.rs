@@ -1,5 +1,7 @@
 //! Destroying versions: refused while anything needs them, never alone, never early, once, and for good.
 
+mod root;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{again, carry_out_due};
+use super::super::{again, carry_out_due};
 use crate::custody::private_file;
 use crate::store::faults::Fault;
 use crate::testing::{House, oracle};
