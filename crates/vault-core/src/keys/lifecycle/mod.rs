@@ -6,7 +6,7 @@
 //! and the log's signing key. They differ in their [`Policy`], not in their steps (`docs/keys.md`).
 //!
 //! [`plan`] works in memory and emits operations with reasons; a caller carries them out in one
-//! transaction and puts the reasons into the audit log. [`apply`] is the same step on the plan's
+//! transaction and puts the reasons into the audit log. [`apply()`] is the same step on the plan's
 //! own data, so that a test can follow a plan without a database.
 //!
 //! | file | holds |
