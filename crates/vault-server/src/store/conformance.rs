@@ -12,8 +12,9 @@ use vault_core::time::Timestamp;
 
 use super::people::{BindingRow, BindingState, PersonRow};
 use super::restrictions::{self, Restriction};
-use super::uploads::{self, Advance, ConsentTerms, UploadRow, UploadState};
+use super::uploads::{self, Advance, ConsentTerms, NewPart, UploadRow, UploadState};
 use super::{Hold, Store, StoreError, garbage, leases::Lease, log};
+use crate::objects::Name;
 
 const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -311,7 +312,7 @@ async fn p3_of_many_that_advance_an_upload_one_does_and_who_lost_its_fence_does_
     let nodes = nodes().await;
     let row = upload(&nodes.one).await;
     let (a, b) = tokio::join!(uploads::take(&nodes.one, row.id, 0), uploads::take(&nodes.two, row.id, 0));
-    let fences = BTreeSet::from([a.unwrap().unwrap().fence, b.unwrap().unwrap().fence]);
+    let fences = BTreeSet::from([a.unwrap().unwrap().row.fence, b.unwrap().unwrap().row.fence]);
     assert_eq!(fences, BTreeSet::from([1, 2]), "each raised it");
     let outcomes = futures_util::future::join_all((0..6_usize).map(|n| {
         let (store, one) = (nodes.nth(n), advance(&row, if n < 3 { 1 } else { 2 }, &[u8::try_from(n).unwrap()]));
@@ -326,7 +327,41 @@ async fn p3_of_many_that_advance_an_upload_one_does_and_who_lost_its_fence_does_
     assert_eq!(outcomes.iter().filter(|moved| **moved).count(), 1);
     assert!(!outcomes[..3].contains(&true), "a fence that was overtaken");
     assert!(uploads::take(&nodes.two, row.id, 0).await.unwrap().is_none(), "it stands elsewhere");
-    assert_eq!(uploads::take(&nodes.two, row.id, 10).await.unwrap().unwrap().tail.unwrap().len(), 1);
+    assert_eq!(uploads::take(&nodes.two, row.id, 10).await.unwrap().unwrap().row.tail.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn p3_who_takes_an_upload_sees_row_and_parts_of_one_moment() {
+    let nodes = nodes().await;
+    let row = upload(&nodes.one).await;
+    // Every step registers a part of as many bytes as the offset moves: whoever looks must find the two alike.
+    let writers = (0..4_usize).map(|n| {
+        let (store, id) = (nodes.nth(n), row.id);
+        async move {
+            let mut steps = 0;
+            for _ in 0..60 {
+                let Some(taken) = uploads::take(&store, id, steps * 10).await.unwrap() else {
+                    steps += 1;
+                    continue;
+                };
+                assert_eq!((taken.row.received, taken.segments), (taken.ciphertext, steps));
+                let (start, length, tags) = (steps * 10, 10, vec![0; 16]);
+                let part = NewPart { name: Name::fresh_part(), start, length, first_segment: steps, tags };
+                let to = start + length;
+                let step = Advance { from: start, to, parts: &[part], ..advance(&taken.row, taken.row.fence, b"") };
+                let mut tx = store.begin("test").await.unwrap();
+                if uploads::advance(&mut tx, &step).await.unwrap() {
+                    tx.commit().await.unwrap();
+                    steps += 1;
+                } else {
+                    tx.rollback().await.unwrap();
+                }
+            }
+            steps
+        }
+    });
+    let steps = futures_util::future::join_all(writers).await;
+    assert!(steps.iter().all(|n| *n > 0), "nobody starves: {steps:?}");
 }
 
 #[tokio::test]

@@ -255,9 +255,23 @@ pub async fn find(store: &Store, secret_hash: &[u8; 32]) -> Result<Option<Upload
     row.as_ref().map(UploadRow::read).transpose()
 }
 
+/// An upload that a request holds, and how far its parts reach.
+#[derive(Debug)]
+pub struct Taken {
+    /// The upload, under the fence of this request.
+    pub row: UploadRow,
+    /// The last byte of ciphertext that registered parts hold.
+    pub ciphertext: u64,
+    /// How many segments end in them.
+    pub segments: u64,
+}
+
 /// Takes the upload for writing at `offset`: raises the fence, so that whoever wrote before can register nothing
 /// any more. `None` when it is not open or does not stand there.
-pub async fn take(store: &Store, id: UploadId, offset: u64) -> Result<Option<UploadRow>, StoreError> {
+///
+/// The parts are read while the row is held: once it is let go, the next request may take it and register more, and
+/// row and parts would be of two moments.
+pub async fn take(store: &Store, id: UploadId, offset: u64) -> Result<Option<Taken>, StoreError> {
     let mut tx = store.begin("take_upload").await?;
     let row = sqlx::query(
         "UPDATE uploads SET fence = fence + 1 WHERE id = $1 AND state = 'open' AND received = $2 RETURNING *",
@@ -266,9 +280,16 @@ pub async fn take(store: &Store, id: UploadId, offset: u64) -> Result<Option<Upl
     .bind(bigint(offset)?)
     .fetch_optional(tx.conn())
     .await?;
-    let row = row.as_ref().map(UploadRow::read).transpose()?;
+    let taken = match row {
+        Some(row) => {
+            let row = UploadRow::read(&row)?;
+            let (ciphertext, segments) = extent(&mut tx, row.object).await?;
+            Some(Taken { row, ciphertext, segments })
+        }
+        None => None,
+    };
     tx.commit().await?;
-    Ok(row)
+    Ok(taken)
 }
 
 /// Says that a name is about to be written. Committed before the PUT begins: the collector knows every name.
@@ -411,13 +432,12 @@ pub async fn discard_parts(tx: &mut Tx, object: ObjectId, verify_after: Timestam
 }
 
 /// The last byte that registered parts hold, and how many segments ended in them.
-pub async fn extent(store: &Store, object: ObjectId) -> Result<(u64, u64), StoreError> {
-    let mut conn = store.read().await?;
+async fn extent(tx: &mut Tx, object: ObjectId) -> Result<(u64, u64), StoreError> {
     let row = sqlx::query(
         "SELECT start, length, first_segment, tags FROM parts WHERE object_id = $1 ORDER BY start DESC LIMIT 1",
     )
     .bind(object.to_string())
-    .fetch_optional(conn.conn())
+    .fetch_optional(tx.conn())
     .await?;
     let Some(row) = row else { return Ok((0, 0)) };
     let c = Columns::of("parts", &row);

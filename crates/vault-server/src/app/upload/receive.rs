@@ -32,7 +32,7 @@ use crate::app::limits;
 use crate::app::restrict::{Refusal, Subject};
 use crate::state::Vault;
 use crate::store::collections::CollectionState;
-use crate::store::uploads::{self, Advance, UploadRow, UploadState};
+use crate::store::uploads::{self, Advance, Taken, UploadRow, UploadState};
 
 /// Parts are cut at this length, so that a long request commits on the way and a crash costs no more than this. A
 /// bucket's are shorter.
@@ -104,16 +104,16 @@ where
     check_fits(vault, incoming.offset, length, incoming.body_length)?;
     limits::goes_on(vault, &row, incoming.length, vault.clock.now()).await?;
     let place = vault.uploads.enter(row.id).await;
-    let Some(row) = uploads::take(&vault.store, row.id, incoming.offset).await? else {
+    let Some(taken) = uploads::take(&vault.store, row.id, incoming.offset).await? else {
         // It moved while the request before this one settled.
         let row = find(vault, secret).await?;
         refused_state(vault, &row)?;
         return Err(conflict(row.received));
     };
     // Again on the row that is held now: the request before this one may have declared the length.
-    let length = declared(&row, incoming.length)?;
+    let length = declared(&taken.row, incoming.length)?;
     check_fits(vault, incoming.offset, length, incoming.body_length)?;
-    Session::open(vault, secret, row, length, place).await?.run(incoming.checksum, body).await
+    Session::open(vault, secret, taken, length, place).await?.run(incoming.checksum, body).await
 }
 
 /// Whether the collection still takes what was begun: it is open, and nobody has suspended it or disabled the uploader.
@@ -180,10 +180,11 @@ impl<'v> Session<'v> {
     async fn open(
         vault: &'v Arc<Vault>,
         secret: &UploadSecret,
-        row: UploadRow,
+        taken: Taken,
         length: Option<u64>,
         place: Place,
     ) -> Result<Self, Failure> {
+        let Taken { row, ciphertext, segments } = taken;
         let damaged = |e: &dyn std::error::Error| Failure::new(Code::IntegrityFailure).because(e.to_string());
         let segment = SegmentLength::from_plaintext(row.segment_length)
             .ok_or_else(|| Failure::new(Code::IntegrityFailure).because("segment length of the upload"))?;
@@ -195,7 +196,6 @@ impl<'v> Session<'v> {
         let record_key =
             unwrap_in_progress(secret, (resume, &resume_key), row.id, row.record, wrap).map_err(|e| damaged(&e))?;
         let object_key = record_key.object_key(row.object);
-        let (ciphertext, segments) = uploads::extent(&vault.store, row.object).await?;
         let context = ObjectContext { collection: row.collection, record: row.record, object: row.object, segment };
         let header = Header::from_slice(&row.header).map_err(|e| damaged(&e))?;
         let sealer = ObjectSealer::resume(&object_key, context, &header, segments).map_err(|e| damaged(&e))?;

@@ -56,6 +56,8 @@ pub(super) struct SegmentWriter<'a> {
     header: Vec<u8>,
     sealer: ObjectSealer,
     segment: SegmentLength,
+    /// Empty between one segment and the first byte of the next: what waits for a store to take a segment waits without
+    /// room for another.
     buffer: Zeroizing<Vec<u8>>,
     filled: usize,
     part: Option<OpenPart>,
@@ -73,8 +75,11 @@ impl<'a> SegmentWriter<'a> {
         segment: SegmentLength,
         tail: &[u8],
     ) -> Self {
-        let mut buffer = empty(segment);
-        buffer[PLAIN_AT..PLAIN_AT + tail.len()].copy_from_slice(tail);
+        let mut buffer = Zeroizing::new(Vec::new());
+        if !tail.is_empty() {
+            buffer = empty(segment);
+            buffer[PLAIN_AT..PLAIN_AT + tail.len()].copy_from_slice(tail);
+        }
         Self { ground, at, header, sealer, segment, buffer, filled: tail.len(), part: None, done: Vec::new() }
     }
 
@@ -82,6 +87,9 @@ impl<'a> SegmentWriter<'a> {
     pub async fn push(&mut self, mut plain: &[u8]) -> Result<(), Failure> {
         let whole = capacity(self.segment);
         while !plain.is_empty() {
+            if self.buffer.is_empty() {
+                self.buffer = empty(self.segment);
+            }
             let (now, later) = plain.split_at(plain.len().min(whole - self.filled));
             let from = PLAIN_AT + self.filled;
             self.buffer[from..from + now.len()].copy_from_slice(now);
@@ -98,7 +106,6 @@ impl<'a> SegmentWriter<'a> {
         let tag = self.sealer.seal_segment_in_place(&mut self.buffer).map_err(defect)?;
         // Sealed, so no longer secret: the store may have the bytes themselves.
         let sealed = std::mem::take(&mut *self.buffer);
-        *self.buffer = vec![0; sealed.len()];
         self.filled = 0;
         let length = sealed.len() as u64;
         let (longest, room) = (self.ground.objects.longest(), Arc::clone(self.ground.room));
@@ -160,14 +167,15 @@ impl<'a> SegmentWriter<'a> {
 
     /// Plaintext of the unfinished segment.
     pub fn tail(&self) -> &[u8] {
-        &self.buffer[PLAIN_AT..PLAIN_AT + self.filled]
+        self.buffer.get(PLAIN_AT..PLAIN_AT + self.filled).unwrap_or_default()
     }
 
     /// Seals what is left as the final segment and makes the last part durable. Answers all that wait to be registered.
     pub async fn finish(mut self) -> Result<(Sealed, Vec<NewPart>), Failure> {
         self.open_part(self.sealer.next()).await?;
         let mut last = vec![0; self.filled + OVERHEAD];
-        let sealed = self.sealer.finish(&self.buffer[PLAIN_AT..PLAIN_AT + self.filled], &mut last).map_err(defect)?;
+        let plain = self.buffer.get(PLAIN_AT..PLAIN_AT + self.filled).unwrap_or_default();
+        let sealed = self.sealer.finish(plain, &mut last).map_err(defect)?;
         let Some(mut part) = self.part.take() else { return Err(defect("no part under way")) };
         part.writer.write(last).await?;
         part.tags.push(sealed.tag());
