@@ -169,7 +169,11 @@ async fn an_upload_past_its_time_ends_with_its_keys_and_parts() {
                  AND details IS NULL AND consent IS NULL";
     assert_eq!(ground.count(ended).await, 1);
     assert_eq!(ground.count("SELECT COUNT(*) FROM parts").await, 0);
-    assert_eq!(uploads::take(&ground.store, row.id, 1000).await.unwrap().map(|t| t.row.id), None, "nobody goes on with it");
+    assert_eq!(
+        uploads::take(&ground.store, row.id, 1000).await.unwrap().map(|t| t.row.id),
+        None,
+        "nobody goes on with it"
+    );
 
     ground.clock.advance(REMEMBERED);
     ground.clock.advance(HOUR);
