@@ -12,13 +12,16 @@
 //! | `keys` | wraps, sealed fields, the keyring file |
 //! | `rules` | consents, policies, scopes, identifiers and times |
 //! | `fields` | header fields, and the journal of restrictions |
+//! | `backup` | a backup's lines and its manifest |
 
+mod backup;
 mod fields;
 mod keys;
 mod log;
 mod media;
 mod rules;
 
+pub use backup::backup;
 pub use fields::{journal, preconditions, range, tus};
 pub use keys::{keyring, sealed, wraps};
 pub use log::{audit_entry, audit_log, checkpoint, export_line, note, proof, tile_path, verifier};
@@ -32,6 +35,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("audit_entry", audit_entry),
     ("audit_log", audit_log),
+    ("backup", backup),
     ("checkpoint", checkpoint),
     ("claimed_type", claimed_type),
     ("consent", consent),

@@ -9,9 +9,11 @@
 //! | [`access`] | roles, persons, requests, grants, decisions and the evidence they leave |
 //! | [`privacy`] | risk tiers, consent, retention |
 //! | [`restriction`] | what was taken away, and the form of its journal |
+//! | [`backup`] | the form of a backup |
 
 pub mod access;
 pub mod audit;
+pub mod backup;
 pub mod framing;
 pub mod ids;
 pub mod keys;

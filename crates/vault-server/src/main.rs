@@ -1,11 +1,11 @@
-//! `vault-server`: serve, init, dev, unseal.
+//! `vault-server`: serve, init, dev, unseal, backup.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use vault_server::command::{CommandError, check, dev, init, serve, unseal};
+use vault_server::command::{CommandError, backup, check, dev, init, serve, unseal};
 
 /// The Feedback Vault server.
 #[derive(Parser)]
@@ -50,11 +50,42 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Make a backup of the metadata, or verify one.
+    #[command(subcommand)]
+    Backup(Backup),
     /// Hand the passphrase to a sealed server on this machine: typed, or on standard input.
     Unseal {
         /// The configuration file that the server runs under.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+enum Backup {
+    /// Write the metadata of one moment into a directory, without the root key, beside a running vault or a stopped one.
+    Create {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The directory: new or empty.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Hold a backup against itself and the log's signature; needs no vault and no key.
+    Verify {
+        /// The backup.
+        #[arg(long, value_name = "DIR")]
+        from: PathBuf,
+        /// The log's public key; by default the one that the backup names.
+        #[arg(long, value_name = "KEY")]
+        public_key: Option<String>,
+        /// The manifest's SHA-256, as `create` printed it.
+        #[arg(long, value_name = "HEX")]
+        sha256: Option<String>,
+        /// Ask the vault under this configuration too whether what the backup hangs on still lives.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
     },
 }
 
@@ -86,6 +117,16 @@ fn run(command: Command) -> Result<(), CommandError> {
         Command::Check { config } => {
             say(&check::check(&config, std::env::vars())?);
             Ok(())
+        }
+        Command::Backup(Backup::Create { config, out }) => {
+            say(&backup::create(&config, &out, std::env::vars())?);
+            Ok(())
+        }
+        Command::Backup(Backup::Verify { from, public_key, sha256, config }) => {
+            let asked = backup::Asked { from, public_key, sha256, config };
+            let (lines, outcome) = backup::verify(&asked, std::env::vars())?;
+            say(&lines);
+            outcome
         }
         Command::Unseal { config } => unseal::unseal(&config, std::env::vars()),
     }

@@ -23,7 +23,7 @@ use crate::custody::keyring_file::KeyringFile;
 use crate::custody::{KeyService, private_file};
 use crate::metrics::Metrics;
 use crate::objects::Objects;
-use crate::store::Store;
+use crate::store::{Source, Store};
 
 /// The longest password of a database.
 const MOST: usize = 1024;
@@ -33,6 +33,12 @@ fn database_password(path: &Path) -> Result<Zeroizing<String>, Failure> {
     let bytes = private_file::read(path, MOST).map_err(|e| Failure::new(Code::Unavailable).because(e))?;
     let text = core::str::from_utf8(&bytes).map_err(|e| Failure::new(Code::Internal).because(e))?;
     Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+/// The database that a configuration names, with its password.
+pub fn database_source(config: &Config) -> Result<Source, Failure> {
+    let password = config.database.password_file.as_deref().map(database_password).transpose()?;
+    Ok(config.database_source(password))
 }
 
 /// A node. Handlers hold it in an [`Arc`].
@@ -87,8 +93,7 @@ impl Vault {
     pub async fn over(objects: Objects, config: Config, clock: Arc<dyn Clock>) -> Result<Arc<Self>, Failure> {
         let metrics = Arc::new(Metrics::new());
         let objects = objects.metered(&metrics);
-        let password = config.database.password_file.as_deref().map(database_password).transpose()?;
-        let store = Store::open(&config.database_source(password), Arc::clone(&metrics)).await?;
+        let store = Store::open(&database_source(&config)?, Arc::clone(&metrics)).await?;
         let keys = Arc::new(KeyService::new(
             Arc::new(KeyringFile::at(&config.keyring_path())),
             store.clone(),

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod backup;
 pub mod bootstrap;
 pub mod callers;
 pub mod collections;

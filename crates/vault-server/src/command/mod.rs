@@ -1,5 +1,6 @@
 //! The subcommands of `vault-server`, behind the parsing of arguments.
 
+pub mod backup;
 pub mod check;
 pub mod dev;
 pub mod init;
@@ -9,11 +10,16 @@ pub mod unseal;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::app::bootstrap::people_file::PeopleError;
 use crate::app::error::Failure;
-use crate::config::ConfigError;
-use crate::custody::{CustodyError, FileError};
+use crate::config::{Config, ConfigError};
+use crate::custody::{CustodyError, FileError, private_file};
+use crate::metrics::Metrics;
+use crate::objects::Objects;
+use crate::state::database_source;
+use crate::store::Store;
 
 /// Why a command ended without doing what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +69,15 @@ pub enum CommandError {
         "{0} is missing or cannot be read, and with it the tokens of this vault; remove the directory to begin anew"
     )]
     DevFile(PathBuf),
+    /// A backup.
+    #[error(transparent)]
+    Backup(#[from] crate::app::backup::BackupError),
+    /// There is no vault to back up or to compare with.
+    #[error("there is no vault at {0}")]
+    NoVault(PathBuf),
+    /// A backup that is whole and hangs on keys that are gone.
+    #[error("the backup is whole, and not everything in it can be opened any more")]
+    Outlived,
     /// No passphrase to be had.
     #[error("no passphrase: {0}")]
     Passphrase(&'static str),
@@ -87,6 +102,17 @@ fn protect(require: bool) -> Result<(), CommandError> {
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let policy = if require { vault_memlock::Policy::Require } else { vault_memlock::Policy::Prefer };
     Ok(vault_memlock::init(policy)?)
+}
+
+/// Database and objects of the vault under this configuration, which has to be there; custody is not asked.
+async fn stores(config: &Config) -> Result<(Store, Objects), CommandError> {
+    let embedded = config.data_dir.join("vault.db");
+    if config.database.url.is_none() && !embedded.exists() {
+        return Err(CommandError::NoVault(embedded));
+    }
+    let objects = Objects::open(config, private_file::read_secret).map_err(Failure::from)?;
+    let store = Store::open(&database_source(config)?, Arc::new(Metrics::new())).await.map_err(Failure::from)?;
+    Ok((store, objects))
 }
 
 fn listen(address: SocketAddr) -> Result<std::net::TcpListener, CommandError> {

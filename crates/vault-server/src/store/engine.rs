@@ -48,6 +48,11 @@ const SQLITE_PRAGMAS: [&str; 7] = [
 const POSTGRES_BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '5s'; \
      SET LOCAL statement_timeout = '8s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
+/// One moment for as many statements as it takes. `READ WRITE` for the same reason as above; between two pages of a backup its
+/// client writes files.
+const POSTGRES_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE; SET LOCAL lock_timeout = '5s'; \
+     SET LOCAL statement_timeout = '8s'; SET LOCAL idle_in_transaction_session_timeout = '60s'";
+
 /// Longest wait for the answer to one statement on PostgreSQL.
 const STATEMENT: Duration = Duration::from_secs(10);
 /// Longest wait for a connection.
@@ -108,6 +113,14 @@ impl Engine {
         match (self, pooler) {
             (Self::Sqlite, _) | (Self::Postgres, Pooler::None) => None,
             (Self::Postgres, Pooler::Possible) => Some(POSTGRES_BEGIN),
+        }
+    }
+
+    /// How reading begins that sees one moment: on SQLite that of its first statement.
+    pub(super) const fn snapshot_statement(self) -> &'static str {
+        match self {
+            Self::Sqlite => "BEGIN",
+            Self::Postgres => POSTGRES_SNAPSHOT,
         }
     }
 

@@ -15,6 +15,7 @@
 //! [`StoreError::CommitUnknown`]: the caller reads what it meant to write, never guesses.
 
 pub mod access;
+pub mod backup;
 pub mod collections;
 #[cfg(test)]
 mod conformance;
@@ -225,6 +226,13 @@ impl Store {
     /// node that does not learn of it serves nothing.
     pub async fn read_at_once(&self) -> Result<Reader, StoreError> {
         self.read_from(&self.urgent).await
+    }
+
+    /// A reading transaction that sees one moment, however long it takes.
+    pub async fn snapshot(&self) -> Result<Reader, StoreError> {
+        let settings = self.engine.settings(self.pooler);
+        let conn = Conn::within(&self.readers, settings, self.engine.snapshot_statement()).await;
+        Ok(Reader(conn.map_err(unreachable)?))
     }
 
     async fn read_from(&self, pool: &AnyPool) -> Result<Reader, StoreError> {

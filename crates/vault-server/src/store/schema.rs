@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Row};
 use super::{Store, StoreError, engine};
 
 /// The version of the schema this program was built for.
-const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 1;
 
 pub(super) async fn ensure(store: &Store) -> Result<(), StoreError> {
     let found = match version(store).await? {

@@ -57,6 +57,7 @@ use vault_core::time::Clock;
 pub use error::LedgerError;
 pub use evidence::{OpeningState, Page, SlotView, View};
 pub use keys::VaultKeys;
+pub use recover::published_checkpoint;
 pub use taken::{DESTROY, TakenAway};
 
 use crate::metrics::Metrics;

@@ -132,7 +132,7 @@ async fn refuse_without_checkpoint(objects: &Objects, head: &Head) -> Result<(),
 }
 
 /// The checkpoint in the object store, under the log's own signature.
-pub(super) async fn published_checkpoint(
+pub async fn published_checkpoint(
     objects: &Objects,
     key: &VerifierKey,
 ) -> Result<Option<VerifiedCheckpoint>, LedgerError> {

@@ -133,6 +133,12 @@ impl Restrictions {
         Ok(replayed)
     }
 
+    /// What rows and journal take away, without entering anything.
+    pub async fn look(&self) -> Result<(), RestrictError> {
+        journal::read_to_counter(&self.store, &self.objects, &self.view).await?;
+        self.poll().await
+    }
+
     /// Brings into force here what the log says was taken away for good, whatever rows say. Held in memory, and read
     /// from the log again at each start.
     pub fn hold_to(&self, logged: &[Restriction], at: Timestamp) {
