@@ -215,10 +215,7 @@ mod tests {
         assert_eq!(bent(|m| m.log.root = Hash::from_bytes([1; 32]).to_string()), ManifestError::Log);
         assert_eq!(bent(|m| m.log.public_key.clear()), ManifestError::Log);
         assert!(matches!(bent(|m| m.log.checkpoint.insert(0, 'x')), ManifestError::Checkpoint(_)));
-        assert!(matches!(
-            bent(|m| m.log.checkpoint = manifest().log.checkpoint),
-            ManifestError::Checkpoint(_)
-        ));
+        assert!(matches!(bent(|m| m.log.checkpoint = manifest().log.checkpoint), ManifestError::Checkpoint(_)));
         assert_eq!(bent(|m| m.tables.push(m.tables[0].clone())), ManifestError::Tables);
         assert_eq!(bent(|m| m.tables[0].sha256.make_ascii_uppercase()), ManifestError::Tables);
         assert_eq!(bent(|m| m.needs.keys.swap(0, 1)), ManifestError::Tables);

@@ -17,12 +17,24 @@ pub struct Table {
 }
 
 macro_rules! column {
-    ($name:ident number) => { column!($name, Number, false) };
-    ($name:ident text) => { column!($name, Text, false) };
-    ($name:ident bytes) => { column!($name, Bytes, false) };
-    ($name:ident number_or_null) => { column!($name, Number, true) };
-    ($name:ident text_or_null) => { column!($name, Text, true) };
-    ($name:ident bytes_or_null) => { column!($name, Bytes, true) };
+    ($name:ident number) => {
+        column!($name, Number, false)
+    };
+    ($name:ident text) => {
+        column!($name, Text, false)
+    };
+    ($name:ident bytes) => {
+        column!($name, Bytes, false)
+    };
+    ($name:ident number_or_null) => {
+        column!($name, Number, true)
+    };
+    ($name:ident text_or_null) => {
+        column!($name, Text, true)
+    };
+    ($name:ident bytes_or_null) => {
+        column!($name, Bytes, true)
+    };
     ($name:ident, $kind:ident, $nullable:literal) => {
         Column { name: stringify!($name), kind: Kind::$kind, nullable: $nullable }
     };

@@ -79,10 +79,8 @@ pub fn verify(
 ) -> Result<(Vec<String>, Result<(), CommandError>), CommandError> {
     let folder = Folder::at(&asked.from);
     let verified = backup::verify(&folder, asked.public_key.as_deref(), asked.sha256.as_deref())?;
-    let mut lines = vec![
-        format!("whole             {}", asked.from.display()),
-        format!("manifest sha256   {}", verified.sha256),
-    ];
+    let mut lines =
+        vec![format!("whole             {}", asked.from.display()), format!("manifest sha256   {}", verified.sha256)];
     lines.extend(told(&verified.checked.manifest));
     let Some(config) = &asked.config else { return Ok((lines, Ok(()))) };
     let config = Config::load(config, variables)?;
