@@ -8,6 +8,7 @@ mod crash;
 mod destroy;
 mod erasure;
 mod gate;
+mod key_crash;
 mod matrix;
 mod memory;
 mod nodes;

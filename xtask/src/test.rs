@@ -150,11 +150,11 @@ const ON_S3: &str = "test(objects::conformance::s3_) + (package(vault-tests) \
 /// What has to hold on PostgreSQL too: the server's own tests, and the suites that do not look into the embedded
 /// database's file; besides those that stop, cut and promote clusters of their own.
 const ON_POSTGRES: &str = "(package(vault-server) - test(/config::|http::openapi|objects::/)) \
-     + (package(vault-tests) & test(/^(postgres|nodes|story|gate|rotation|restrict|scopes|crash|matrix|refusals::(tus|consent|tokens))::/))";
+     + (package(vault-tests) & test(/^(postgres|nodes|story|gate|rotation|restrict|scopes|crash|key_crash|matrix|refusals::(tus|consent|tokens))::/))";
 
 /// Behind a pooler: what a connection's state could break. A test that cuts a wire to a cluster of its own has no pooler.
 const BEHIND_A_POOLER: &str = "(package(vault-server) & test(/store::|ledger::|keys::|restrict::|upload::|people::/)) \
-     + (package(vault-tests) & test(/^(story|gate|rotation|nodes|restrict|crash)::/) - test(/^nodes::database::/))";
+     + (package(vault-tests) & test(/^(story|gate|rotation|nodes|restrict|crash|key_crash)::/) - test(/^nodes::database::/))";
 
 /// The grown-up shape: rows on PostgreSQL, objects in a bucket, two nodes before both.
 const GROWN_UP: &str = "package(vault-tests) & test(/^(nodes|story)::/) - test(/^nodes::database::/)";

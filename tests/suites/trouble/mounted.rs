@@ -132,3 +132,68 @@ fn objects_that_became_read_only_are_a_503_and_restrictions_bite() {
     assert!((400..500).contains(&again.status), "the restriction stands: {again}");
     let _clean = cli::verify_log(&vault).expect(0);
 }
+
+#[test]
+#[ignore = "needs to mount a file system: cargo xtask test mounts"]
+fn p7_a_full_disk_while_the_keyring_is_written_changes_nothing_and_passes_with_it() {
+    let mut made = None;
+    // Rows and objects lie elsewhere: the keyring's disk alone is full.
+    let mut vault = Vault::start_where(&[], |room| {
+        made = Some(Mount::at(&room.join("data"), "size=256k,mode=0700"));
+        let apart = room.join("apart");
+        std::fs::create_dir(&apart).expect("a place");
+        let path = |name: &str| apart.join(name).display().to_string();
+        vec![
+            ("FEEDBACK_VAULT_DATABASE_URL".to_owned(), format!("sqlite://{}?mode=rwc", path("vault.db"))),
+            ("FEEDBACK_VAULT_OBJECTS_PATH".to_owned(), path("objects")),
+        ]
+    });
+    let mount = made.expect("mounted");
+    let (keyring, filler) = (mount.0.join("keyring"), mount.0.join("filler"));
+    let recording = wav(50_000, &mut Chance::new(0x5eed_0504));
+    let record = tus::upload(&vault, "call.wav", "audio/wav", &recording);
+    let epochs = |vault: &Vault| {
+        let shown = vault.person("key-officer").get("/v1/root").expect(200).json();
+        let epochs = shown["epochs"].as_array().expect("epochs").clone();
+        epochs.iter().map(|e| e["state"].as_str().expect("a state").to_owned()).collect::<Vec<_>>()
+    };
+    let rotate = |vault: &Vault| vault.person("key-officer").post("/v1/root/rotate", &json!({"reason": "Monthly"}));
+    let before = std::fs::read(&keyring).expect("the keyring");
+
+    fill(&filler);
+    rotate(&vault).refused(500, "keyring_unusable");
+    assert_eq!(
+        (epochs(&vault), std::fs::read(&keyring).expect("it is there") == before),
+        (vec!["active".into()], true)
+    );
+    // What stands goes on, and a start finds the keyring whole.
+    assert!(access::play(&vault, &access::granted(&vault, &record)) == recording);
+    vault.kill();
+    std::fs::remove_file(&filler).expect("room");
+    vault.launch();
+    assert_eq!(epochs(&vault), ["active"]);
+    let _rotated = rotate(&vault).expect(200);
+    assert_eq!(epochs(&vault), ["active", "deactivated"]);
+
+    let destroy = "/v1/root/1/destroy";
+    let asked = json!({"reason": "Monthly", "known_copies": 0});
+    let _asked = vault.person("key-officer").post(destroy, &asked).expect(202);
+    fill(&filler);
+    let confirmed = vault.person("key-officer-2").post(&format!("{destroy}/confirm"), &json!({}));
+    assert!([200, 500].contains(&confirmed.status), "{confirmed}");
+    assert_eq!(epochs(&vault), ["active", "deactivated"], "not destroyed in memory alone");
+    vault.kill();
+    std::fs::remove_file(&filler).expect("room");
+    vault.launch();
+    // Both agreed: it is done as soon as it can be.
+    let started = std::time::Instant::now();
+    while epochs(&vault) != ["active", "destroyed"] {
+        assert!(started.elapsed() < super::RECOVERY, "{:?}\n{}", epochs(&vault), vault.log());
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    vault.crash();
+    assert!(access::play(&vault, &access::granted(&vault, &record)) == recording);
+    let verified = cli::run(&vault, "key-officer", &["keys", "verify"]).expect(0).json();
+    assert_eq!(verified["findings"], json!([]));
+    let _clean = cli::verify_log(&vault).expect(0);
+}

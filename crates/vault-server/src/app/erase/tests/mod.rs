@@ -1,5 +1,6 @@
 //! Erasing, on whichever engine the run is for. Each test ends with the offline verifier.
 
+mod finality;
 mod stage;
 
 use axum::http::StatusCode;
