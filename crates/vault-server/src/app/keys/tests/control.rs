@@ -146,6 +146,28 @@ async fn p7_of_two_officers_who_rotate_at_once_one_wins_and_the_other_is_told() 
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn p7_two_officers_who_rotate_the_root_at_once_leave_one_epoch_in_force() {
+    let (house, id) = house().await;
+    put(&house.vault, id, record(1)).await;
+    for round in 1..=4 {
+        let ask = |who| house.ask(who, "POST", "/v1/root/rotate", json!({"reason": "Monthly"}));
+        let (one, two) = tokio::join!(ask("key-officer"), ask("key-officer-2"));
+        assert_eq!((one.0, two.0), (StatusCode::OK, StatusCode::OK), "{} {}", one.1, two.1);
+        settle_root(&house.vault).await.unwrap();
+        let (_, root) = house.ask("key-officer", "GET", "/v1/root", Value::Null).await;
+        let epochs = root["epochs"].as_array().unwrap();
+        assert_eq!((epochs.len(), &epochs[0]["state"]), (1 + 2 * round, &json!("active")), "{root}");
+        // Whichever came last has everything, and no other has anything.
+        let of_others = epochs[1..].iter().all(|epoch| epoch["state"] == "deactivated" && epoch["wrapped"] == 0);
+        assert!(of_others && epochs[0]["wrapped"].as_u64().unwrap() >= 3, "{root}");
+    }
+    let house = house.restarted().await;
+    assert_eq!(opens(&house.vault, record(1)).await, Some(1));
+    assert!(verify::findings(&house).await.is_empty());
+    oracle::sound(&house.vault, &[]).await;
+}
+
 #[tokio::test]
 async fn p7_what_is_cut_short_over_and_over_comes_to_its_end() {
     let (mut house, id) = house().await;
