@@ -5,6 +5,7 @@ mod copier;
 mod destructions;
 mod erasures;
 mod keys;
+mod learning;
 mod reaper;
 
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use crate::state::Vault;
 #[must_use = "dropped, the set ends its jobs"]
 pub fn start(vault: &Arc<Vault>) -> JoinSet<()> {
     let mut jobs = JoinSet::new();
-    jobs.spawn(vault.restrictions.clone().poll_until(vault.closing.clone()));
+    jobs.spawn(learning::run(vault.restrictions.clone(), vault.closing.clone()));
     jobs.spawn(vault.restrictions.clone().journal_until(Arc::clone(&vault.clock), vault.closing.clone()));
     // Each node knows what it has served, and closes at least its own sessions.
     jobs.spawn(reaper::run(Arc::clone(vault)));

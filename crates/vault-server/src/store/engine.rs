@@ -189,7 +189,7 @@ pub(super) async fn connect(source: &Source) -> Result<Pools, StoreError> {
     match engine {
         Engine::Sqlite => {
             let (writers, readers) = (open(sqlite(1)).await?, open(sqlite(4)).await?);
-            Ok(Pools { engine, writers, urgent: readers.clone(), readers })
+            Ok(Pools { engine, writers, readers, urgent: open(sqlite(1)).await? })
         }
         Engine::Postgres => {
             // One asks for restrictions, about a third reads, the others write.
