@@ -90,6 +90,7 @@ enum Backup {
 }
 
 fn main() -> ExitCode {
+    vault_memlock::bound_heaps();
     match run(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
