@@ -19,6 +19,7 @@ mod postgres;
 mod power_loss;
 mod production;
 mod refusals;
+mod restore;
 mod restrict;
 mod rotation;
 mod scopes;

@@ -17,6 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::destruction::{Destruction, Worth};
 use crate::erasure::OpenErasures;
+use crate::restore::BackupKnown;
 
 /// States of NIST SP 800-57 part 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -385,4 +386,13 @@ pub struct RootStatus {
     /// Epochs that are to be destroyed: asked for, or confirmed and waiting for their time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub destructions: Vec<Destruction>,
+    /// Backups as they were noted when they were made, the newest first, at most a hundred.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backups: Vec<BackupKnown>,
+    /// The oldest of all of them that can still be restored: so far back an erased record may be brought back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_restorable_backup: Option<BackupKnown>,
+    /// A restore waits to be confirmed: until then nothing is deleted and no key is destroyed.
+    #[serde(default)]
+    pub restore_unconfirmed: bool,
 }

@@ -24,6 +24,7 @@ pub mod people;
 pub mod playback;
 pub mod problem;
 pub mod records;
+pub mod restore;
 pub mod roles;
 pub mod seal;
 pub mod tokens;

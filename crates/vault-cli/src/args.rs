@@ -12,6 +12,7 @@ use crate::commands::keys::KeysCommand;
 use crate::commands::login::LoginArgs;
 use crate::commands::people::PeopleCommand;
 use crate::commands::records::RecordsCommand;
+use crate::commands::restore::RestoreCommand;
 use crate::commands::roles::RolesCommand;
 use crate::commands::root::RootCommand;
 use crate::commands::tokens::TokensCommand;
@@ -78,6 +79,9 @@ pub enum Command {
     /// The root key
     #[command(subcommand)]
     Root(RootCommand),
+    /// The last restore of a backup: what came of it, and confirming it
+    #[command(subcommand)]
+    Restore(RestoreCommand),
     /// Collections
     #[command(subcommand)]
     Collections(CollectionsCommand),

@@ -86,6 +86,10 @@ id! {
     ResumeKeyId;
     /// The destruction of a key: asked for, confirmed, done or cancelled.
     DestructionId;
+    /// A backup that was made.
+    BackupId;
+    /// A restore of a backup.
+    RestoreId;
 }
 
 impl CollectionId {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use vault_server::command::{CommandError, backup, check, dev, init, serve, unseal};
+use vault_server::command::{CommandError, backup, check, dev, init, restore, serve, unseal};
 
 /// The Feedback Vault server.
 #[derive(Parser)]
@@ -53,6 +53,30 @@ enum Command {
     /// Make a backup of the metadata, or verify one.
     #[command(subcommand)]
     Backup(Backup),
+    /// Put a backup's rows into an empty database, with the vault stopped; what log and journal know since is brought back when it is opened.
+    Restore {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The backup.
+        #[arg(long, value_name = "DIR")]
+        from: PathBuf,
+        /// The log's public key; by default the one that the backup names.
+        #[arg(long, value_name = "KEY")]
+        public_key: Option<String>,
+        /// The manifest's SHA-256, as `backup create` printed it.
+        #[arg(long, value_name = "HEX")]
+        sha256: Option<String>,
+        /// A checkpoint of the log that was kept outside: refuse when entries that it covers are lost.
+        #[arg(long, value_name = "FILE")]
+        known_checkpoint: Option<PathBuf>,
+        /// The keyring file, to be put where the configuration says if there is none.
+        #[arg(long, value_name = "FILE")]
+        keyring: Option<PathBuf>,
+        /// Take out what is in the database: the same vault, damaged or newer.
+        #[arg(long)]
+        replace: bool,
+    },
     /// Hand the passphrase to a sealed server on this machine: typed, or on standard input.
     Unseal {
         /// The configuration file that the server runs under.
@@ -128,6 +152,11 @@ fn run(command: Command) -> Result<(), CommandError> {
             let (lines, outcome) = backup::verify(&asked, std::env::vars())?;
             say(&lines);
             outcome
+        }
+        Command::Restore { config, from, public_key, sha256, known_checkpoint, keyring, replace } => {
+            let asked = restore::Asked { config, from, public_key, sha256, known_checkpoint, keyring, replace };
+            say(&restore::restore(&asked, std::env::vars())?);
+            Ok(())
         }
         Command::Unseal { config } => unseal::unseal(&config, std::env::vars()),
     }

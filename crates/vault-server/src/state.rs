@@ -1,11 +1,13 @@
 //! What a running node shares: configuration, clock, metrics, database, and what is built on them.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use vault_api::code::Code;
+use vault_core::ids::CollectionId;
 use vault_core::keys::keyring::Passphrase;
 use vault_core::time::Clock;
 use zeroize::Zeroizing;
@@ -13,9 +15,10 @@ use zeroize::Zeroizing;
 use crate::app::callers::Callers;
 use crate::app::collections::Policies;
 use crate::app::error::Failure;
-use crate::app::ledger::{Ledger, VaultKeys};
+use crate::app::ledger::{KeyFacts, Ledger, VaultKeys};
 use crate::app::limits::Limiter;
 use crate::app::play::live::Sessions;
+use crate::app::restored;
 use crate::app::restrict::{Restriction, Restrictions};
 use crate::app::upload::Uploads;
 use crate::config::Config;
@@ -142,17 +145,20 @@ impl Vault {
             return Err(Code::NotSealed.into());
         }
         self.keys.unseal(passphrase).await?;
-        let outcome = self.open_what_needs_keys().await;
-        if outcome.is_ok() {
-            self.opened.cancel();
-            tracing::info!(custody = self.keys.kind(), "the vault is open");
-        } else {
-            self.keys.seal();
+        match self.open_what_needs_keys().await {
+            Ok(known) => {
+                self.opened.cancel();
+                tracing::info!(custody = self.keys.kind(), "the vault is open");
+                restored::reconcile(self, &known).await
+            }
+            Err(e) => {
+                self.keys.seal();
+                Err(e)
+            }
         }
-        outcome
     }
 
-    async fn open_what_needs_keys(self: &Arc<Self>) -> Result<(), Failure> {
+    async fn open_what_needs_keys(self: &Arc<Self>) -> Result<BTreeMap<CollectionId, KeyFacts>, Failure> {
         // A log that cannot be signed, or whose copies disagree, is told now, not at the first playback.
         let signer = self.keys.log_signer().await?;
         let openings = VaultKeys::new(Arc::clone(&self.keys), self.store.clone());
@@ -164,8 +170,9 @@ impl Vault {
         held
     }
 
-    /// What the log says was revoked stays revoked, whatever rows say: read from the entries at each start.
-    async fn hold_to_log(&self) -> Result<(), Failure> {
+    /// What the log says was revoked stays revoked, whatever rows say: read from the entries at each start. Answers what it says
+    /// of keys.
+    async fn hold_to_log(&self) -> Result<BTreeMap<CollectionId, KeyFacts>, Failure> {
         let taken = self.ledger.taken_away().await?;
         let mut restrictions = taken.restrictions;
         for epoch in taken.epochs {
@@ -177,7 +184,7 @@ impl Vault {
         if taken.unknown > 0 {
             tracing::error!(taken.unknown, "the log takes something away and the opening that says what is gone");
         }
-        Ok(())
+        Ok(taken.keys)
     }
 
     /// Keys, once everything that needs them stands too.

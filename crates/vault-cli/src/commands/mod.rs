@@ -8,6 +8,7 @@ pub mod keys;
 pub mod login;
 pub mod people;
 pub mod records;
+pub mod restore;
 pub mod roles;
 pub mod root;
 pub mod tokens;
@@ -91,6 +92,7 @@ pub fn run(cli: &Cli) -> Result<Report, Failure> {
         Command::Erase(args) => erase::run(&context, args),
         Command::Keys(command) => keys::run(&context, command),
         Command::Root(command) => root::run(&context, command),
+        Command::Restore(command) => restore::run(&context, command),
         Command::Collections(command) => collections::run(&context, command),
         Command::People(command) => people::run(&context, command),
         Command::Roles(command) => roles::run(&context, command),

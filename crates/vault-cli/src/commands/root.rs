@@ -54,6 +54,18 @@ pub fn run(context: &Context<'_>, command: &RootCommand) -> Result<Report, Failu
     for one in &status.destructions {
         text.push_str(&format!("\n{}", told(&format!("epoch {}", one.number), one)));
     }
+    match &status.oldest_restorable_backup {
+        Some(oldest) => text.push_str(&format!(
+            "\nthe oldest backup that can be restored, of those that were noted here, is of {} ({} known in all)",
+            clean(&oldest.created_at),
+            status.backups.len()
+        )),
+        None if status.backups.is_empty() => text.push_str("\nno backup was noted here"),
+        None => text.push_str("\nof no backup that was noted here do all keys live"),
+    }
+    if status.restore_unconfirmed {
+        text.push_str("\na restore is not confirmed: nothing is deleted and no key is destroyed (`restore status`)");
+    }
     match &status.open_erasures {
         None => text.push_str("\nno erasure waits for a key to be destroyed"),
         Some(open) => text.push_str(&format!(

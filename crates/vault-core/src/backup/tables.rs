@@ -74,6 +74,7 @@ tables! {
     log_head(1) [id: number, size: number, edge: bytes, fence: number];
     log_entries(1) [idx: number, entry: bytes, reference: text_or_null];
     log_openings(2) [idx: number, slot: text, under: text, owner: text, sealed: bytes_or_null];
+    backups(1) [id: text, created_at: number, log_size: number, manifest_sha256: text, needs: text];
     log_outbox(1) [id: text, entry: bytes, openings: bytes, reference: text_or_null, mac: bytes];
 }
 

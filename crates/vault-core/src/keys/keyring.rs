@@ -99,6 +99,13 @@ pub struct EpochInfo {
     pub created_at: Timestamp,
 }
 
+/// Which keyring these bytes of a file are, by its head and its checksum; none when they are no keyring. Takes no passphrase, and
+/// proves nothing: opening the file does.
+#[must_use]
+pub fn id_in(bytes: &[u8]) -> Option<KeyringId> {
+    File::parse(bytes).ok().map(|file| file.id)
+}
+
 /// An open keyring.
 pub struct Keyring {
     id: KeyringId,

@@ -17,6 +17,7 @@ pub mod people;
 pub mod play;
 pub mod records;
 pub mod reference;
+pub mod restored;
 pub mod restrict;
 pub mod seal;
 pub mod upload;

@@ -2,6 +2,7 @@
 //!
 //! A reference is a hint. Evidence is what the entry itself says, and whoever asks compares that.
 
+use vault_core::audit::entry::{Entry, Kind};
 use vault_core::ids::{
     BindingId, CollectionId, DestructionId, GrantId, PersonId, RecordId, RequestId, SessionId, TokenId,
 };
@@ -142,4 +143,20 @@ pub fn destroy_cancelled(id: DestructionId) -> String {
 #[must_use]
 pub fn session_closed(id: SessionId) -> String {
     format!("session-closed:{id}")
+}
+
+/// The reference of an entry whose act is told in the clear: what was done to keys. For entries that come back without
+/// theirs, from the published log.
+#[must_use]
+pub fn derived(entry: &[u8]) -> Option<String> {
+    let entry = Entry::parse(entry).ok()?;
+    let operation = entry.data("operation")?.as_str()?;
+    match (entry.kind(), operation) {
+        (Kind::KeyOperation, "destroy") => Some(key_destroyed(entry.collection()?, entry.kek_version()?)),
+        (Kind::KeyOperation, "mark-compromised") => Some(key_compromised(entry.collection()?, entry.kek_version()?)),
+        (Kind::RootOperation, "destroy") => {
+            Some(root_destroyed(u32::try_from(entry.data("epoch")?.as_number()?).ok()?))
+        }
+        _ => None,
+    }
 }

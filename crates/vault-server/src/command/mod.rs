@@ -5,6 +5,7 @@ pub mod check;
 pub mod dev;
 pub mod init;
 mod passphrase;
+pub mod restore;
 pub mod serve;
 pub mod unseal;
 
@@ -106,8 +107,15 @@ fn protect(require: bool) -> Result<(), CommandError> {
 
 /// Database and objects of the vault under this configuration, which has to be there; custody is not asked.
 async fn stores(config: &Config) -> Result<(Store, Objects), CommandError> {
+    stores_where(config, false).await
+}
+
+/// The same; `missing`: a database that is not there is made, empty.
+async fn stores_where(config: &Config, missing: bool) -> Result<(Store, Objects), CommandError> {
     let embedded = config.data_dir.join("vault.db");
-    if config.database.url.is_none() && !embedded.exists() {
+    if missing {
+        crate::directory::make(&config.data_dir)?;
+    } else if config.database.url.is_none() && !embedded.exists() {
         return Err(CommandError::NoVault(embedded));
     }
     let objects = Objects::open(config, private_file::read_secret).map_err(Failure::from)?;

@@ -17,6 +17,7 @@ pub mod people;
 pub mod playback;
 pub mod problem;
 mod records;
+mod restore;
 pub mod routes;
 mod seal;
 mod tus;
@@ -42,6 +43,7 @@ fn public_routes(vault: &Arc<Vault>) -> Routes {
         .merge(records::routes(vault))
         .merge(playback::routes(vault).only(Role::Playback))
         .merge(keys::routes(vault).only(Role::Keys))
+        .merge(restore::routes(vault).only(Role::Keys))
         .merge(audit::routes(vault))
         .merge(pages::routes(vault))
 }

@@ -13,6 +13,8 @@
 //! Once, when it has run for a while, it also removes what crashes left half-written in the local object directory
 //! beside names that are replaced and never deleted: the log's and the journal's.
 //!
+//! After a restore there are no rounds until somebody has confirmed it.
+//!
 //! Rounds may run on several nodes at once: a lease spares them the work, nothing relies on it.
 
 use core::time::Duration;
@@ -30,6 +32,7 @@ use crate::objects::{DEADLINE, Objects};
 use crate::state::Vault;
 use crate::store::garbage::{self, Doomed, Stale};
 use crate::store::leases::Lease;
+use crate::store::restores;
 use crate::store::uploads::{self, UploadState};
 use crate::store::{Store, StoreError};
 
@@ -119,6 +122,10 @@ impl Collector {
 
     async fn turn(&self) -> Result<Option<Round>, Failure> {
         let now = self.clock.now();
+        if restores::is_unconfirmed(self.store.read().await?.conn()).await? {
+            // Rows of before may lead to what is needed; somebody looks first.
+            return Ok(None);
+        }
         self.keys.forget_destroyed_resume_keys().await?;
         match Lease::take(&self.store, "collector", &self.node, now, LEASE).await? {
             Some(_) => Ok(Some(self.round().await?)),

@@ -153,6 +153,7 @@ impl Engine {
                 include_str!("schema/sqlite/access.sql"),
                 include_str!("schema/sqlite/playback.sql"),
                 include_str!("schema/sqlite/log.sql"),
+                include_str!("schema/sqlite/backups.sql"),
             ],
             Self::Postgres => &[
                 include_str!("schema/postgres/base.sql"),
@@ -164,6 +165,7 @@ impl Engine {
                 include_str!("schema/postgres/access.sql"),
                 include_str!("schema/postgres/playback.sql"),
                 include_str!("schema/postgres/log.sql"),
+                include_str!("schema/postgres/backups.sql"),
             ],
         }
     }

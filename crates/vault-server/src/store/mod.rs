@@ -32,6 +32,7 @@ pub mod leases;
 pub mod log;
 pub mod people;
 pub mod records;
+pub mod restores;
 pub mod restrictions;
 pub mod row;
 mod schema;

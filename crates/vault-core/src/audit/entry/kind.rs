@@ -108,6 +108,8 @@ kinds! {
     KeyOperation = "key.operation";
     /// The root key was rotated or an epoch destroyed.
     RootOperation = "root.operation";
+    /// The database was restored from a backup, or somebody confirmed that it may be used like any other.
+    VaultRestored = "vault.restored";
     /// A record was erased; lists the openings that went with it.
     RecordErased = "record.erased";
     /// Openings were erased without their record: retention of staff data ended.

@@ -169,6 +169,16 @@ pub enum Warning {
         /// By how much.
         millis: u64,
     },
+    /// Openings are missing, and the entry of a restore says so.
+    #[error("entry {by} says that the openings of entries {first} to {last} were lost with a database")]
+    OpeningsLost {
+        /// The first of them.
+        first: u64,
+        /// The last of them.
+        last: u64,
+        /// The entry that says it.
+        by: u64,
+    },
 }
 
 impl Warning {
@@ -177,6 +187,7 @@ impl Warning {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::TimeWentBack { .. } => "time_went_back",
+            Self::OpeningsLost { .. } => "openings_lost",
         }
     }
 }

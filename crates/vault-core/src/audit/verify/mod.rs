@@ -13,7 +13,7 @@ mod tests;
 
 pub use bundle::{Checked, Job, Read, Unread};
 pub use finding::{Finding, Warning};
-pub use openings::{Claim, Counts, ERASED, Shown, erased_pair, erased_portions};
+pub use openings::{Claim, Counts, ERASED, LOG_SIZE, REPLAYED, Shown, erased_pair, erased_portions};
 
 use openings::Openings;
 
@@ -339,7 +339,10 @@ impl Walk {
             }
         }
         let report = &mut self.report;
-        self.report.slots = self.openings.finish(complete, |finding| report.found(finding));
+        let (slots, lost) = self.openings.finish(complete, |finding| report.found(finding));
+        self.report.slots = slots;
+        let lost = lost.into_iter().map(|l| Warning::OpeningsLost { first: l.first, last: l.end - 1, by: l.by });
+        self.report.warnings.extend(lost);
         self.report.checkpoint = Some(checkpoint);
         self.report
     }

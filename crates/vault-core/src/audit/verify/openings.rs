@@ -53,6 +53,17 @@ pub(super) struct Openings {
     opened: Vec<(u64, SlotName)>,
     gone: Vec<(u64, SlotName)>,
     unshown: Vec<(u64, SlotName)>,
+    missing: Vec<(u64, SlotName)>,
+    /// Entries whose openings a restore says are lost.
+    lost: Vec<Lost>,
+}
+
+/// Entries from `first` to before `end` whose openings are lost, as entry `by` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lost {
+    pub(super) first: u64,
+    pub(super) end: u64,
+    pub(super) by: u64,
 }
 
 impl Openings {
@@ -95,6 +106,7 @@ impl Openings {
         for (index, entry) in (first..).zip(entries) {
             let Some(entry) = entry else { continue };
             self.note_erasures(index, entry);
+            self.lost.extend(lost(index, entry));
             for (slot, commitment) in entry.slots() {
                 match claimed(index, *slot) {
                     Some(Claim::Opened(opening)) if opening.slot() == *slot && opening.opens(commitment) => {
@@ -104,10 +116,7 @@ impl Openings {
                     Some(Claim::Opened(_)) => found(Finding::OpeningWrong { index, slot: *slot }),
                     Some(Claim::Withheld) => self.counts.withheld += 1,
                     Some(Claim::Erased) => self.gone.push((index, *slot)),
-                    Some(Claim::Missing) => {
-                        self.counts.missing += 1;
-                        found(Finding::OpeningMissing { index, slot: *slot });
-                    }
+                    Some(Claim::Missing) => self.missing.push((index, *slot)),
                     None => self.unshown.push((index, *slot)),
                 }
             }
@@ -126,6 +135,8 @@ impl Openings {
         self.opened.extend(later.opened);
         self.gone.extend(later.gone);
         self.unshown.extend(later.unshown);
+        self.missing.extend(later.missing);
+        self.lost.extend(later.lost);
     }
 
     /// An entry that erases lists what it erases as `index/slot`. What is not of that form erases nothing.
@@ -145,7 +156,15 @@ impl Openings {
     }
 
     /// Once the whole log was read.
-    pub(super) fn finish(mut self, complete: bool, mut found: impl FnMut(Finding)) -> Counts {
+    pub(super) fn finish(mut self, complete: bool, mut found: impl FnMut(Finding)) -> (Counts, Vec<Lost>) {
+        let lost = core::mem::take(&mut self.lost);
+        let is_lost = |index: u64| lost.iter().any(|lost| (lost.first..lost.end).contains(&index));
+        for (index, slot) in core::mem::take(&mut self.missing) {
+            self.counts.missing += 1;
+            if !is_lost(index) {
+                found(Finding::OpeningMissing { index, slot });
+            }
+        }
         let nothing_erased = self.erased_by.is_empty();
         for (index, slot) in self.opened.into_iter().filter(|_| !nothing_erased) {
             if let Some(by) = self.erased_by.get(&(index, slot)) {
@@ -165,14 +184,34 @@ impl Openings {
                 self.counts.erased += 1;
             } else if complete {
                 self.counts.missing += 1;
-                found(Finding::OpeningMissing { index, slot });
+                if !is_lost(index) {
+                    found(Finding::OpeningMissing { index, slot });
+                }
             } else {
                 self.counts.withheld += 1;
             }
         }
-        self.counts
+        (self.counts, lost)
     }
 }
+
+/// What the entry of a restore says is lost: openings are not published, and entries that came back from the published log have
+/// none. Only what came before it: an entry cannot lose the future.
+fn lost(index: u64, entry: &Entry<'_>) -> Option<Lost> {
+    if entry.kind() != Kind::VaultRestored {
+        return None;
+    }
+    let number = |name| entry.data(name)?.as_number().and_then(|n| u64::try_from(n).ok());
+    let (first, replayed) = (number(LOG_SIZE)?, number(REPLAYED)?);
+    let end = first.checked_add(replayed)?;
+    (replayed > 0 && end <= index).then_some(Lost { first, end, by: index })
+}
+
+/// The name under `data` of how many entries of the log a backup had.
+pub const LOG_SIZE: &str = "log_size";
+
+/// The name under `data` of how many came back from the published log.
+pub const REPLAYED: &str = "replayed";
 
 /// The name under `data` of what an entry erases.
 pub const ERASED: &str = "openings";

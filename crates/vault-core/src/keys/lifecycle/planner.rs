@@ -10,6 +10,8 @@ pub enum Demand {
     Upkeep,
     /// A key officer wants a fresh version now.
     Rotate,
+    /// The rows came back from a backup, and the log knows of versions made since: nothing is wrapped under an old one again.
+    Restored,
     /// A version is known or feared to be compromised.
     Compromised(u32),
 }
@@ -75,6 +77,8 @@ pub enum Reason {
     CryptoperiodOver,
     /// The soft ceiling of uses is reached.
     SoftCeiling,
+    /// The rows came back from a backup that is older than the log.
+    Restored,
     /// A version is compromised.
     Compromised,
     /// A newer version takes its place.
@@ -94,6 +98,7 @@ impl Reason {
             Self::Requested => "requested",
             Self::CryptoperiodOver => "cryptoperiod-over",
             Self::SoftCeiling => "soft-ceiling",
+            Self::Restored => "restored",
             Self::Compromised => "compromised",
             Self::Superseded => "superseded",
             Self::HoldsWraps => "holds-wraps",
@@ -147,13 +152,14 @@ pub fn plan(now: Timestamp, keys: &[KeyVersion], policy: &Policy, demand: Demand
             key.state.step(KeyState::Compromised)?;
             Some(version)
         }
-        Demand::Upkeep | Demand::Rotate => None,
+        Demand::Upkeep | Demand::Rotate | Demand::Restored => None,
     };
 
     let fresh_because = match active {
         None => Some(Reason::NoActiveKey),
         Some(a) if compromised == Some(a.version) => Some(Reason::Compromised),
         Some(_) if demand == Demand::Rotate => Some(Reason::Requested),
+        Some(_) if demand == Demand::Restored => Some(Reason::Restored),
         Some(a) if a.activated_at.is_none_or(|at| now.since(at) >= policy.cryptoperiod) => {
             Some(Reason::CryptoperiodOver)
         }

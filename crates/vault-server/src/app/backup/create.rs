@@ -4,11 +4,13 @@ use vault_core::audit::merkle::Edge;
 use vault_core::audit::note::VerifierKey;
 use vault_core::backup::manifest::{FORMAT, Manifest, Position};
 use vault_core::backup::{Cell, TABLES};
+use vault_core::ids::BackupId;
 use vault_core::time::{Clock, Timestamp};
 
 use super::{BackupError, Folder};
 use crate::app::ledger;
 use crate::objects::Objects;
+use crate::store::restores::BackupRow;
 use crate::store::{Store, backup, keys, log};
 
 /// A key that somebody is about to destroy: the backup is worth less from then on.
@@ -111,5 +113,21 @@ pub async fn create(
     };
     drop(snapshot);
     let sha256 = folder.finish(&manifest)?;
+    note(store, &manifest, &sha256).await?;
     Ok(Made { manifest, sha256, doomed })
+}
+
+/// Notes in the vault that there is such a backup: `root status` says by it how far back a record can be brought back.
+async fn note(store: &Store, manifest: &Manifest, sha256: &str) -> Result<(), BackupError> {
+    let needs = serde_json::to_string(&manifest.needs);
+    let row = BackupRow {
+        id: BackupId::new(manifest.created_at),
+        created_at: manifest.created_at,
+        log_size: manifest.log.size,
+        manifest_sha256: sha256.to_owned(),
+        needs: needs.map_err(|_| BackupError::Altered("its keys cannot be written down".to_owned()))?,
+    };
+    let mut tx = store.begin("note_backup").await?;
+    row.insert(tx.conn()).await?;
+    Ok(tx.commit().await?)
 }

@@ -17,7 +17,7 @@ use crate::directory;
 pub const MANIFEST: &str = "manifest.json";
 
 /// A backup's directory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Folder(PathBuf);
 
 /// A file of lines that is being written.

@@ -4,10 +4,12 @@
 //! | --- | --- |
 //! | [`folder`] | the directory: files of lines, hashed as they are written and read |
 //! | [`create`](mod@create) | reads one moment of the database into it |
+//! | [`restore`](mod@restore) | enters its rows into a database, once it was held against the published log |
 //! | [`verify`](mod@verify) | holds it against itself and the log's signature, and against the keys of the live vault |
 
 pub mod create;
 mod folder;
+pub mod restore;
 pub mod verify;
 
 #[cfg(test)]
@@ -19,6 +21,7 @@ use vault_core::backup::{LineError, ManifestError};
 
 pub use create::{Made, create};
 pub use folder::{Folder, MANIFEST};
+pub use restore::{Restored, Step, Wish, restore};
 pub use verify::{Verified, gone, verify};
 
 use crate::app::ledger::LedgerError;
@@ -68,6 +71,9 @@ pub enum BackupError {
         /// Why.
         source: LineError,
     },
+    /// It cannot be restored here.
+    #[error("not restored: {0}")]
+    Refused(String),
     /// What is there does not fit together.
     #[error("the backup is not whole, or was altered: {0}")]
     Altered(String),

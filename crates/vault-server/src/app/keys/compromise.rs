@@ -13,9 +13,9 @@ use vault_core::access::person::Place;
 use vault_core::access::role::Action;
 use vault_core::audit::entry::KeyOperation;
 use vault_core::audit::slot::{OpeningUnder, SlotName};
-use vault_core::ids::CollectionName;
+use vault_core::ids::{CollectionName, PersonId};
 use vault_core::keys::incident::Incident;
-use vault_core::keys::lifecycle::{Demand, KeyState, Operation, Reason};
+use vault_core::keys::lifecycle::{Demand, KeyState, Operation, Policy, Reason};
 use vault_core::keys::wrap::KekRef;
 
 use super::begin::{activated, carry_out, exactly_one_active, versions, without_destruction};
@@ -50,31 +50,56 @@ pub async fn mark_compromised(
     caller.permit_on(Action::KeyDestroy, Place::Collection(collection.id))?;
     let (incident, reason) = (text("incident", incident, INCIDENT)?, text("reason", reason, 2000)?);
     let kek = KekRef { collection: collection.id, version };
-    let total = held(vault, collection.id).await?.values().sum();
-    let pen = pen_of(vault, collection.id).await?;
+    let said = Some(Said { by: caller.person(), incident, reason });
+    take_out(vault, kek, &collection.policy.key_policy(), said).await.map(|rotation| rotation_shown(&rotation))
+}
+
+/// What somebody said who marked a version.
+struct Said {
+    by: PersonId,
+    incident: String,
+    reason: String,
+}
+
+/// Marks a version again whose incident is in the log, since an older database has come back. The log's own entry stays the
+/// one that opens it for the job that moves what is under it.
+pub async fn mark_again(vault: &Vault, kek: KekRef, policy: &Policy) -> Result<(), Failure> {
+    take_out(vault, kek, policy, None).await.map(drop)
+}
+
+async fn take_out(vault: &Vault, kek: KekRef, policy: &Policy, said: Option<Said>) -> Result<RotationRow, Failure> {
+    let KekRef { collection, version } = kek;
+    let total = held(vault, collection).await?.values().sum();
+    let pen = pen_of(vault, collection).await?;
     let now = vault.clock.now();
 
     let mut tx = vault.store.begin("mark_compromised").await?;
     tx.hold(Hold::Keys).await?;
-    let versions = versions(tx.conn(), collection.id).await?;
-    let planned = without_destruction(now, &versions, &collection.policy.key_policy(), Demand::Compromised(version))?;
+    let versions = versions(tx.conn(), collection).await?;
+    let planned = without_destruction(now, &versions, policy, Demand::Compromised(version))?;
     let active = versions.iter().find(|key| key.state == KeyState::Active).map(|key| key.version);
     let to = activated(&planned).map(|(to, _)| to).or(active).ok_or(Code::Internal)?;
     let mut last = None;
     for one in &planned {
         let is_mark = matches!(one.operation, Operation::MarkCompromised(_));
-        carry_out(vault, &mut tx, collection.id, one.operation, now).await?;
-        let mut draft = drafted(&pen, now, Some(caller.person()), *one);
-        draft = draft.slot(SlotName::Reason, reason.clone(), OpeningUnder::Staff);
-        if is_mark {
-            draft = draft.slot(SlotName::CaseNumber, incident.clone(), OpeningUnder::Staff);
+        carry_out(vault, &mut tx, collection, one.operation, now).await?;
+        let mut draft = drafted(&pen, now, said.as_ref().map(|said| said.by), *one);
+        let mut reference = None;
+        match &said {
+            Some(said) => {
+                draft = draft.slot(SlotName::Reason, said.reason.clone(), OpeningUnder::Staff);
+                if is_mark {
+                    draft = draft.slot(SlotName::CaseNumber, said.incident.clone(), OpeningUnder::Staff);
+                    reference = Some(reference::key_compromised(collection, version));
+                }
+            }
+            None => draft = draft.data("again", true),
         }
-        let reference = is_mark.then(|| reference::key_compromised(kek.collection, version));
         last = Some(vault.ledger()?.enqueue(&mut tx, pen.prepare(draft)?, reference).await?);
     }
-    exactly_one_active(&mut tx, collection.id, to).await?;
+    exactly_one_active(&mut tx, collection, to).await?;
     let rotation = RotationRow {
-        collection: collection.id,
+        collection,
         from: version,
         to,
         state: RotationState::Running,
@@ -100,7 +125,7 @@ pub async fn mark_compromised(
             tracing::warn!(%kek, error = %e, "a version is marked as compromised while its entry waits for the log");
         }
     }
-    Ok(rotation_shown(&rotation))
+    Ok(rotation)
 }
 
 /// That a version is compromised, as the log has it: what opens it for the job that moves its record keys.

@@ -31,7 +31,7 @@ mod tests;
 mod upkeep;
 mod verify;
 
-pub use compromise::mark_compromised;
+pub use compromise::{mark_again, mark_compromised};
 pub use control::{pause, resume, throttle};
 pub use destroy::{
     again, cancel as cancel_destruction, carry_out_due, confirm as confirm_destruction, epoch as doomed_epoch,
@@ -41,7 +41,7 @@ pub use rewrap::rewrap_all;
 pub use root::{rotate_root, settle_root, show_root};
 pub use rotate::{Wish, planned, rotate};
 pub use show::{show, status};
-pub use upkeep::upkeep;
+pub use upkeep::{renew, upkeep};
 pub use verify::verify;
 
 use vault_core::audit::entry::{Draft, KeyOperation};

@@ -18,6 +18,7 @@ use crate::app::entry::StaffPen;
 use crate::app::erase;
 use crate::app::error::Failure;
 use crate::app::people::text;
+use crate::app::restored;
 use crate::custody::Worth;
 use crate::state::Vault;
 use crate::store::keys;
@@ -49,7 +50,11 @@ async fn view(vault: &Vault) -> Result<RootStatus, Failure> {
         Worth::Scheduled => wire::Worth::Scheduled,
         Worth::Attested => wire::Worth::Attested,
     };
+    let (backups, oldest_restorable_backup) = restored::backups(vault).await?;
     Ok(RootStatus {
+        backups,
+        oldest_restorable_backup,
+        restore_unconfirmed: restored::waits(vault).await?,
         custody: vault.keys()?.kind().to_owned(),
         epochs,
         open_erasures: erase::open(vault).await?,

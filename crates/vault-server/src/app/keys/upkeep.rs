@@ -27,8 +27,13 @@ pub async fn upkeep(vault: &Arc<Vault>) -> Result<(), Failure> {
     outcome
 }
 
-async fn one(vault: &Arc<Vault>, collection: CollectionId, policy: Policy) -> Result<(), Failure> {
-    let (demand, now) = (Demand::Upkeep, vault.clock.now());
+async fn one(vault: &Vault, collection: CollectionId, policy: Policy) -> Result<(), Failure> {
+    renew(vault, collection, policy, Demand::Upkeep).await
+}
+
+/// Gives a collection, or the vault itself, the fresh version that `demand` asks for, if it does.
+pub async fn renew(vault: &Vault, collection: CollectionId, policy: Policy, demand: Demand) -> Result<(), Failure> {
+    let now = vault.clock.now();
     let found = {
         let mut reader = vault.store.read().await?;
         versions(reader.conn(), collection).await?
@@ -45,6 +50,6 @@ async fn one(vault: &Arc<Vault>, collection: CollectionId, policy: Policy) -> Re
     tx.commit().await?;
     vault.keys()?.rotation_begun();
     vault.ledger()?.settle_later(begun.ticket);
-    tracing::info!(%collection, to = begun.rotation.to, because = begun.rotation.because, "a rotation was due");
+    tracing::info!(%collection, to = begun.rotation.to, because = begun.rotation.because, "a rotation begins by itself");
     Ok(())
 }

@@ -57,8 +57,8 @@ use vault_core::time::Clock;
 pub use error::LedgerError;
 pub use evidence::{OpeningState, Page, SlotView, View};
 pub use keys::VaultKeys;
-pub use recover::published_checkpoint;
-pub use taken::{DESTROY, TakenAway};
+pub use recover::{published_checkpoint, published_entries};
+pub use taken::{DESTROY, KeyFacts, TakenAway};
 
 use crate::metrics::Metrics;
 use crate::objects::Objects;

@@ -25,6 +25,7 @@ use vault_core::audit::tile::{self, Kind, Tile, TileError, TileNodes, WIDTH};
 use super::LedgerError;
 use super::publish::{Published, checkpoint_name, full_hashes, name};
 use super::tiles::{EdgeTiles, Full, full_name, partial_bundle_name};
+use crate::app::reference;
 use crate::objects::{Name, ObjectError, Objects};
 use crate::store::Store;
 use crate::store::log::{self, Head, NewEntry};
@@ -314,7 +315,8 @@ pub(super) async fn read_on(
 }
 
 /// Brings the database forward to the published tree. Openings and references are not published: what was lost with
-/// the database's last entries stays lost, and those slots will show as missing.
+/// the database's last entries stays lost, and those slots will show as missing. References that follow from what an entry
+/// says in the clear are made again: those of keys.
 async fn replay(
     store: &Store,
     objects: &Objects,
@@ -345,7 +347,7 @@ async fn replay(
         let new: Vec<NewEntry> = entries_of(objects, first, to)
             .await?
             .into_iter()
-            .map(|entry| NewEntry { entry, sealed: Vec::new(), reference: None })
+            .map(|entry| NewEntry { reference: reference::derived(&entry), entry, sealed: Vec::new() })
             .collect();
         let mut next = Head { edge: current.edge.clone(), fence: current.fence + 1 };
         for new in &new {
@@ -369,6 +371,11 @@ pub(super) async fn entries_of(objects: &Objects, first: u64, to: u64) -> Result
     let index = first / width;
     let count = u16::try_from((to - index * width).min(width)).unwrap_or(WIDTH);
     after(first, count, &bundle(objects, index, count).await?)
+}
+
+/// The same for whoever has verified the checkpoint and holds what this answers against its root.
+pub async fn published_entries(objects: &Objects, first: u64, to: u64) -> Result<Vec<Vec<u8>>, LedgerError> {
+    entries_of(objects, first, to).await
 }
 
 /// The entries from `first` on out of a bundle of `count`.

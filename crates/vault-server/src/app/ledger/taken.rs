@@ -4,10 +4,13 @@
 //! clear, and an answer "no such entry" cannot be proven. So at start the whole published log is read once, front to
 //! back, a bundle at a time, against the signed root; what it holds besides a bundle is one identifier for each act.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use vault_core::audit::entry::{Entry, Kind};
 use vault_core::audit::merkle::{Edge, Hash};
 use vault_core::audit::slot::SlotName;
 use vault_core::audit::tile::{TileError, WIDTH};
+use vault_core::ids::CollectionId;
 use vault_core::keys::wrap::KekRef;
 
 use super::evidence::Keys;
@@ -19,9 +22,39 @@ use crate::store::restrictions::{Kind as Restricted, Restriction, Target};
 /// The operation of an entry that says that a key was destroyed.
 pub const DESTROY: &str = "destroy";
 
+/// The operation of an entry that says that a version is compromised.
+const MARK_COMPROMISED: &str = "mark-compromised";
+
+/// What the log says of a collection's key versions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyFacts {
+    /// The greatest number that was ever given.
+    pub highest: u32,
+    /// The version that became active last.
+    pub active: Option<u32>,
+    /// Versions that are compromised.
+    pub compromised: BTreeSet<u32>,
+    /// Versions that are destroyed.
+    pub destroyed: BTreeSet<u32>,
+}
+
+impl KeyFacts {
+    fn take(&mut self, operation: &str, version: u32) {
+        self.highest = self.highest.max(version);
+        match operation {
+            "activate" => self.active = Some(version),
+            MARK_COMPROMISED => drop(self.compromised.insert(version)),
+            DESTROY => drop(self.destroyed.insert(version)),
+            _ => {}
+        }
+    }
+}
+
 /// What the log takes away.
 #[derive(Debug, Default)]
 pub struct TakenAway {
+    /// What it says of keys, collection by collection; the vault's own among them.
+    pub keys: BTreeMap<CollectionId, KeyFacts>,
     /// What is known.
     pub restrictions: Vec<Restriction>,
     /// Root epochs that are destroyed.
@@ -42,14 +75,22 @@ const fn taken(kind: Kind) -> Option<(Restricted, SlotName)> {
     }
 }
 
-/// A version of a collection's key that the entry says is destroyed: it is named in the clear.
-fn destroyed(entry: &Entry<'_>) -> Option<Restriction> {
+/// What an entry says was done to a version of a collection's key: it is named in the clear.
+fn of_key<'e>(entry: &'e Entry<'_>) -> Option<(KekRef, &'e str)> {
     let operation = entry.data("operation")?.as_str()?;
-    if entry.kind() != Kind::KeyOperation || operation != DESTROY {
-        return None;
-    }
-    let kek = KekRef { collection: entry.collection()?, version: entry.kek_version()? };
-    Some(Restriction::known(Restricted::KeyDestroyed, kek.tag().into()))
+    let collection = entry.collection().unwrap_or(CollectionId::VAULT);
+    (entry.kind() == Kind::KeyOperation).then_some(())?;
+    Some((KekRef { collection, version: entry.kek_version()? }, operation))
+}
+
+/// A version that is destroyed or compromised by that.
+fn withdrawn(kek: KekRef, operation: &str) -> Option<Restriction> {
+    let kind = match operation {
+        DESTROY => Restricted::KeyDestroyed,
+        MARK_COMPROMISED => Restricted::KeyCompromised,
+        _ => return None,
+    };
+    Some(Restriction::known(kind, kek.tag().into()))
 }
 
 /// A root epoch that the entry says is destroyed.
@@ -80,7 +121,10 @@ impl Ledger {
                 edge.append(Hash::leaf(&bytes));
                 // Bytes that are no entry tell of nothing; the verifier names them.
                 let Ok(entry) = Entry::parse(&bytes) else { continue };
-                found.restrictions.extend(destroyed(&entry));
+                if let Some((kek, operation)) = of_key(&entry) {
+                    found.restrictions.extend(withdrawn(kek, operation));
+                    found.keys.entry(kek.collection).or_default().take(operation, kek.version);
+                }
                 found.epochs.extend(destroyed_epoch(&entry));
                 let Some((kind, slot)) = taken(entry.kind()) else { continue };
                 match self.target(&entry, index, slot, &mut keys).await? {

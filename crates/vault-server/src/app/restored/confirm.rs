@@ -1,0 +1,76 @@
+//! A key officer confirms a restore: from then on the vault deletes and destroys like any other.
+
+use vault_api::code::Code;
+use vault_api::restore::RestoreStatus;
+use vault_core::access::person::Place;
+use vault_core::access::role::Action;
+use vault_core::audit::entry::{KeyOperation, VaultRestored};
+use vault_core::audit::slot::{OpeningUnder, SlotName};
+use vault_core::ids::CollectionId;
+use vault_core::keys::wrap::KekRef;
+
+use super::{Report, read, shown};
+use crate::app::callers::Caller;
+use crate::app::entry::StaffPen;
+use crate::app::error::Failure;
+use crate::app::keys::withdraw;
+use crate::app::ledger::DESTROY;
+use crate::app::people::text;
+use crate::app::reference;
+use crate::app::restrict::{Imposed, Restriction};
+use crate::state::Vault;
+use crate::store::Hold;
+use crate::store::restores;
+
+/// Confirms the last restore. Versions whose keys are lost count as destroyed from now on: before, somebody may have found a
+/// newer backup that has them.
+pub async fn confirm(vault: &Vault, caller: &Caller, reason: &str) -> Result<RestoreStatus, Failure> {
+    caller.permit(Action::RootDestroy, Place::Vault)?;
+    let reason = text("reason", reason, 2000)?;
+    let row = {
+        let mut reader = vault.store.read().await?;
+        restores::last(reader.conn()).await?.ok_or(Code::NotFound)?
+    };
+    let report: Report = read(row.report.as_deref().ok_or_else(|| {
+        Failure::new(Code::Conflict)
+            .detail("it is not reconciled with the log yet; that happens when the vault is opened")
+    })?)?;
+    let now = vault.clock.now();
+    let epoch = vault.keys()?.epochs()?.last().map_or(0, |epoch| epoch.epoch);
+    let pen = StaffPen::of(vault, None).await?;
+    let ledger = vault.ledger()?;
+
+    let mut tx = vault.store.begin("confirm_restore").await?;
+    tx.hold(Hold::Keys).await?;
+    if !restores::confirm(&mut tx, row.id, caller.person(), now).await? {
+        return Err(Failure::new(Code::Conflict).detail("it is confirmed already"));
+    }
+    let mut imposed = Imposed::default();
+    for lost in &report.versions_lost {
+        let collection: CollectionId = lost.collection_id.parse().map_err(|_| Code::IntegrityFailure)?;
+        let kek = KekRef { collection, version: lost.version };
+        let own = StaffPen::of(vault, (collection != CollectionId::VAULT).then_some(collection)).await?;
+        let draft = own
+            .draft::<KeyOperation>(now, Some(caller.person()))
+            .kek_version(lost.version)
+            .data("operation", DESTROY)
+            .data("because", "lost")
+            .data("root_epoch", i64::from(epoch));
+        let entry = own.prepare(draft)?;
+        let reference = reference::key_destroyed(collection, lost.version);
+        let ticket = ledger.enqueue(&mut tx, entry, Some(reference)).await?;
+        ledger.settle_later(ticket);
+        imposed = imposed.and(vault.restrictions.impose(&mut tx, Restriction::key_destroyed(kek.tag()), now).await?);
+    }
+    let draft = pen
+        .draft::<VaultRestored>(now, Some(caller.person()))
+        .data("operation", "confirmed")
+        .data("manifest_sha256", row.manifest_sha256.clone())
+        .slot(SlotName::Reason, reason, OpeningUnder::Staff);
+    let ticket = ledger.enqueue(&mut tx, pen.prepare(draft)?, None).await?;
+    vault.restrictions.commit(tx, imposed).await?;
+    withdraw(vault);
+    ledger.settle(ticket).await?;
+    let mut reader = vault.store.read().await?;
+    shown(&restores::last(reader.conn()).await?.ok_or(Code::NotFound)?)
+}
