@@ -114,6 +114,7 @@ impl<'a> Stage<'a> {
                 json(path.replace("{}", "1"), json!({"reason": "", "known_copies": 0})) // a reason is needed
             }
             (_, epoch) if epoch.starts_with("/v1/root/{}/destroy") => plain(path.replace("{}", "1")), // nobody has asked for it
+            ("POST", "/v1/restore/confirm") => json(path.to_owned(), json!({"reason": ""})), // a reason is needed
             ("POST", "/v1/root/rotate") => json(path.to_owned(), json!({"reason": ""})),
             ("POST", "/v1/people") => json(path.to_owned(), json!({"name": "", "kind": "human"})), // a name is needed
             ("POST", "/v1/people/{}/disable") => {

@@ -158,7 +158,7 @@ proptest! {
     fn p7_a_plan_ends_with_exactly_one_active_version(
         keys in any_keys(),
         demand in prop_oneof![
-            Just(Demand::Upkeep), Just(Demand::Rotate), (1u32..7).prop_map(Demand::Compromised)
+            Just(Demand::Upkeep), Just(Demand::Rotate), Just(Demand::Restored), (1u32..7).prop_map(Demand::Compromised)
         ],
     ) {
         let Ok(planned) = plan(NOW, &keys, &POLICY, demand) else {

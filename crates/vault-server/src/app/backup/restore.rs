@@ -48,6 +48,8 @@ pub struct Wish {
 pub struct Facts {
     /// Entries of the published log; more than the backup has are replayed.
     pub published: u64,
+    /// Recordings of the backup whose entry was appended after it: they are not among those that came later.
+    pub uploads_waited: u64,
     /// Parts of recordings that are not in the object store.
     pub parts_missing: u64,
     /// Records that are kept from being used for that reason.
@@ -95,7 +97,9 @@ pub async fn restore(
     }
     let fence = free(store, &verified, wish.replace).await?;
     let (published, sequenced) = against_log(objects, folder, &verified, &key, wish).await?;
-    let mut facts = Facts { published, ..Facts::default() };
+    let is_upload = |bytes: &&Vec<u8>| Entry::parse(bytes).is_ok_and(|entry| entry.kind() == Kind::UploadCompleted);
+    let uploads_waited = sequenced.iter().filter(is_upload).count() as u64;
+    let mut facts = Facts { published, uploads_waited, ..Facts::default() };
     let missing = missing_media(objects, folder, &verified, &mut facts, &mut progress).await?;
 
     let mut tx = store.begin("restore_backup").await?;

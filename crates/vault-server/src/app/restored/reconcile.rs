@@ -60,7 +60,8 @@ pub async fn reconcile(vault: &Vault, known: &BTreeMap<CollectionId, KeyFacts>) 
     };
     let facts: Facts = read(&row.facts)?;
     report.replayed = facts.published.saturating_sub(row.log_size);
-    report.uploads_lost = uploads_since(vault, row.log_size, size.min(facts.published)).await?;
+    let since = uploads_since(vault, row.log_size, size.min(facts.published)).await?;
+    report.uploads_lost = since.saturating_sub(facts.uploads_waited);
     say(vault, &row, &report).await
 }
 

@@ -1,1 +1,87 @@
+//! A vault that was used, backed up, used on, and put back.
 
+use axum::http::StatusCode;
+use serde_json::json;
+
+use crate::app::backup::{BackupError, Folder, Wish, create, restore};
+use crate::app::keys::carry_out_due;
+use crate::testing::{House, Recordings, oracle};
+
+/// µ-law WAV.
+fn recording() -> Vec<u8> {
+    let data = 2_000_u32;
+    let mut wav = b"RIFF".to_vec();
+    wav.extend((36 + data).to_le_bytes());
+    wav.extend(b"WAVEfmt \x10\0\0\0\x07\0\x01\0\x40\x1F\0\0\x40\x1F\0\0\x01\0\x08\0data");
+    wav.extend(data.to_le_bytes());
+    wav.resize(wav.len() + 2_000, 0x55);
+    wav
+}
+
+async fn take_in(house: &House, recordings: &Recordings) {
+    let whole = recording();
+    let (status, begun) = recordings.begin(house, Some(whole.len())).await;
+    assert_eq!(status, StatusCode::CREATED, "{begun}");
+    let (status, said) = recordings.send(house, begun["location"].as_str().unwrap(), 0, whole).await;
+    assert_eq!(status, StatusCode::NO_CONTENT, "{said}");
+}
+
+async fn put_back(house: &House, folder: &Folder, wish: Wish) -> Result<crate::app::backup::Restored, BackupError> {
+    let vault = &house.vault;
+    let name = &vault.config.log_name;
+    restore(&vault.store, &vault.objects, vault.clock.as_ref(), name, folder, &wish, |_| ()).await
+}
+
+#[tokio::test]
+async fn p6_p7_rows_of_before_are_held_against_the_log_on_either_engine() {
+    let house = House::new().await;
+    let recordings = Recordings::open(&house).await;
+    take_in(&house, &recordings).await;
+    let room = tempfile::tempdir().unwrap();
+    let folder = Folder::begin(&room.path().join("backup")).unwrap();
+    let vault = &house.vault;
+    create(&vault.store, &vault.objects, vault.clock.as_ref(), &vault.config.log_name, &folder).await.unwrap();
+    let (status, said) = house.ask("key-officer", "GET", "/v1/restore", json!(null)).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "{said}");
+
+    let rotate = json!({"reason": "Due"});
+    let (status, said) = house.ask("key-officer", "POST", "/v1/collections/demo/keys/rotate", rotate).await;
+    assert!(status.is_success(), "{said}");
+    take_in(&house, &recordings).await;
+
+    // A database that holds the vault is left alone unless somebody says otherwise.
+    let refused = put_back(&house, &folder, Wish::default()).await.unwrap_err().to_string();
+    assert!(refused.contains("--replace"), "{refused}");
+    let other = Wish { sha256: Some("00".repeat(32)), replace: true, ..Wish::default() };
+    assert!(matches!(put_back(&house, &folder, other).await, Err(BackupError::Altered(_))));
+    let done = put_back(&house, &folder, Wish { replace: true, ..Wish::default() }).await.unwrap();
+    assert!(done.facts.published > done.verified.checked.manifest.log.size && done.facts.parts_missing == 0);
+
+    let house = house.restarted().await;
+    let (status, said) = house.ask("key-officer", "GET", "/v1/restore", json!(null)).await;
+    assert_eq!(status, StatusCode::OK, "{said}");
+    assert_eq!(
+        (&said["reconciled"], &said["uploads_lost"], &said["collections_renewed"]),
+        (&json!(true), &json!(1), &json!(1))
+    );
+    assert_eq!(said["versions_lost"][0]["version"], 2, "{said}");
+    let (_, keys) = house.ask("key-officer", "GET", "/v1/collections/demo/keys", json!(null)).await;
+    let active: Vec<_> = keys["versions"].as_array().unwrap().iter().filter(|key| key["state"] == "active").collect();
+    assert_eq!((active.len(), &active[0]["version"]), (1, &json!(3)), "{keys}");
+    take_in(&house, &recordings).await;
+
+    // Nothing is destroyed before it is confirmed, and what was lost counts as destroyed afterwards, by the log's word.
+    carry_out_due(&house.vault).await.unwrap();
+    let reference = crate::app::reference::key_destroyed(
+        said["versions_lost"][0]["collection_id"].as_str().unwrap().parse().unwrap(),
+        2,
+    );
+    assert!(house.vault.ledger().unwrap().witness_of(&reference).await.unwrap().is_none());
+    let why = json!({"reason": "Looked through"});
+    let (status, said) = house.ask("key-officer", "POST", "/v1/restore/confirm", why.clone()).await;
+    assert_eq!(status, StatusCode::OK, "{said}");
+    assert!(house.vault.ledger().unwrap().witness_of(&reference).await.unwrap().is_some());
+    let (status, _) = house.ask("key-officer-2", "POST", "/v1/restore/confirm", why).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    oracle::sound(&house.vault, &[]).await;
+}

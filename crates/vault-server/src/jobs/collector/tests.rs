@@ -309,3 +309,16 @@ async fn one_node_collects_at_a_time() {
     ground.clock.advance(LEASE + Duration::from_secs(1));
     assert!(two.turn().await.unwrap().is_some());
 }
+
+#[tokio::test]
+async fn after_a_restore_nothing_is_collected_until_somebody_has_confirmed_it() {
+    let ground = Ground::lay().await;
+    let collector = ground.collector();
+    assert!(collector.turn().await.unwrap().is_some());
+    let row = "INSERT INTO restores (id, manifest_sha256, backup_at, log_size, restored_at, facts)
+               VALUES ('one', 'x', 0, 0, 0, '{}')";
+    ground.execute(row, &[]).await;
+    assert!(collector.turn().await.unwrap().is_none());
+    ground.execute("UPDATE restores SET confirmed_at = 1", &[]).await;
+    assert!(collector.turn().await.unwrap().is_some());
+}
