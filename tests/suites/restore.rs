@@ -237,6 +237,8 @@ fn p7_p8_a_key_version_destroyed_since_the_backup_stays_destroyed_and_its_record
         assert!(started.elapsed() < PATIENCE, "the destroyed version came back and stays");
         std::thread::sleep(Duration::from_millis(100));
     }
+    let _confirmed =
+        stage.ask(OFFICERS[1], "/v1/restore/confirm", &json!({"reason": "Nothing is left of it"})).expect(200);
     let _clean = cli::verify_log(&stage.vault).expect(0);
 }
 

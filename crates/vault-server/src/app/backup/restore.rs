@@ -326,6 +326,9 @@ async fn missing_media(
         }
         progress(Step { what: "looking for media", done, of });
     }
+    if done != of {
+        return Err(altered("a table was not read to its end"));
+    }
     Ok(missing.into_iter().collect())
 }
 
@@ -338,6 +341,7 @@ async fn enter(
 ) -> Result<(), BackupError> {
     let mut done = 0;
     for table in TABLES {
+        let before = done;
         let mut rows = chunks(folder, verified, table)?;
         while let Some(chunk) = rows.recv().await {
             let mut chunk = chunk?;
@@ -347,6 +351,10 @@ async fn enter(
             }
             backup::enter(tx, table, &chunk).await?;
             progress(Step { what: "entering rows", done, of: verified.rows });
+        }
+        // Whoever reads ends without a word only when the process goes down.
+        if done - before != sum(verified, table)?.rows {
+            return Err(altered("a table was not read to its end"));
         }
     }
     Ok(())

@@ -4,10 +4,11 @@ use vault_api::code::Code;
 use vault_api::restore::RestoreStatus;
 use vault_core::access::person::Place;
 use vault_core::access::role::Action;
-use vault_core::audit::entry::{KeyOperation, VaultRestored};
+use vault_core::audit::entry::{Draft, KeyOperation, Prepared, VaultRestored};
 use vault_core::audit::slot::{OpeningUnder, SlotName};
 use vault_core::ids::CollectionId;
 use vault_core::keys::wrap::KekRef;
+use vault_core::time::Timestamp;
 
 use super::{Report, read, shown};
 use crate::app::callers::Caller;
@@ -49,14 +50,7 @@ pub async fn confirm(vault: &Vault, caller: &Caller, reason: &str) -> Result<Res
     for lost in &report.versions_lost {
         let collection: CollectionId = lost.collection_id.parse().map_err(|_| Code::IntegrityFailure)?;
         let kek = KekRef { collection, version: lost.version };
-        let own = StaffPen::of(vault, (collection != CollectionId::VAULT).then_some(collection)).await?;
-        let draft = own
-            .draft::<KeyOperation>(now, Some(caller.person()))
-            .kek_version(lost.version)
-            .data("operation", DESTROY)
-            .data("because", "lost")
-            .data("root_epoch", i64::from(epoch));
-        let entry = own.prepare(draft)?;
+        let entry = lost_entry(vault, &pen, kek, caller, epoch, now).await?;
         let reference = reference::key_destroyed(collection, lost.version);
         let ticket = ledger.enqueue(&mut tx, entry, Some(reference)).await?;
         ledger.settle_later(ticket);
@@ -73,4 +67,27 @@ pub async fn confirm(vault: &Vault, caller: &Caller, reason: &str) -> Result<Res
     ledger.settle(ticket).await?;
     let mut reader = vault.store.read().await?;
     shown(&restores::last(reader.conn()).await?.ok_or(Code::NotFound)?)
+}
+
+/// The entry that says that a version's key is lost, and with it destroyed.
+async fn lost_entry(
+    vault: &Vault,
+    pen: &StaffPen,
+    kek: KekRef,
+    caller: &Caller,
+    epoch: u32,
+    now: Timestamp,
+) -> Result<Prepared<KeyOperation>, Failure> {
+    let told = |draft: Draft<KeyOperation>| {
+        let draft = draft.kek_version(kek.version).data("operation", DESTROY).data("because", "lost");
+        draft.data("root_epoch", i64::from(epoch))
+    };
+    if kek.collection == CollectionId::VAULT {
+        return pen.prepare(told(pen.draft(now, Some(caller.person()))));
+    }
+    match StaffPen::of(vault, Some(kek.collection)).await {
+        Ok(own) => own.prepare(told(own.draft(now, Some(caller.person())))),
+        // The collection's own keys may be what is gone; who confirmed is said by the entry of the confirmation.
+        Err(_) => pen.prepare(told(pen.draft(now, None).collection(kek.collection))),
+    }
 }
