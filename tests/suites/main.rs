@@ -7,6 +7,7 @@ mod command_line;
 mod crash;
 mod destroy;
 mod erasure;
+mod exposure;
 mod gate;
 mod key_crash;
 mod matrix;

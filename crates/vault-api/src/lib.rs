@@ -16,6 +16,7 @@ pub mod consent;
 pub mod destruction;
 pub mod dev;
 pub mod erasure;
+pub mod exposure;
 pub mod health;
 pub mod keys;
 pub mod names;

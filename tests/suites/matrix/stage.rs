@@ -103,6 +103,9 @@ impl<'a> Stage<'a> {
                 let unnamed = json!({"incident": "", "reason": "x"}); // an incident has a name
                 json(path.replacen("{}", collection, 1).replace("{}", "1"), unnamed)
             }
+            ("GET", "/v1/collections/{}/keys/{}/exposure") => {
+                plain(path.replacen("{}", collection, 1).replace("{}", "1"))
+            }
             ("POST", "/v1/collections/{}/keys/{}/destroy") => {
                 json(path.replacen("{}", collection, 1).replace("{}", "1"), json!({"reason": ""})) // a reason is needed
             }

@@ -19,6 +19,7 @@
 
 mod committing;
 pub mod derive;
+pub mod exposure;
 pub mod field;
 pub mod hierarchy;
 pub mod incident;

@@ -1,6 +1,7 @@
-//! `keys list|rotate|status|pause|resume|throttle|verify|destroy`.
+//! `keys list|rotate|status|pause|resume|throttle|verify|mark-compromised|exposed|destroy`.
 
 mod destroy;
+mod exposed;
 mod rotation;
 mod verify;
 
@@ -86,6 +87,14 @@ pub enum KeysCommand {
         #[arg(long)]
         reason: String,
     },
+    /// List the records whose keys a version wraps or may have wrapped: what a leak of it and of wraps under it exposes
+    Exposed {
+        /// The collection's name
+        collection: String,
+        /// The version
+        #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+        version: u32,
+    },
     /// Destroy a version that nothing needs: one key officer asks, another confirms, and it waits out its time
     Destroy(DestroyArgs),
 }
@@ -116,6 +125,7 @@ pub fn run(context: &Context<'_>, command: &KeysCommand) -> Result<Report, Failu
             let text = format!("version {version} is compromised; version {} takes its place", rotation.to_version);
             Ok(Report::new(&rotation, text))
         }
+        KeysCommand::Exposed { collection, version } => exposed::run(&client, collection, *version),
         KeysCommand::Destroy(args) => destroy::run(&client, args),
         KeysCommand::Verify { collections } => verify::run(&client, collections),
     }

@@ -12,6 +12,7 @@
 //! | `rewrap` | moves record keys, on one node at a time |
 //! | `control` | pause, resume, throttle |
 //! | `compromise` | a version that is known or feared to be compromised |
+//! | `exposure` | which records a version may expose |
 //! | `inventory` | what still needs a version |
 //! | `destroy` | two officers destroy a version or root epoch that nothing needs |
 //! | `verify` | whether every wrap opens |
@@ -21,6 +22,7 @@ mod begin;
 mod compromise;
 mod control;
 mod destroy;
+mod exposure;
 mod inventory;
 mod rewrap;
 mod root;
@@ -37,6 +39,7 @@ pub use destroy::{
     again, cancel as cancel_destruction, carry_out_due, confirm as confirm_destruction, epoch as doomed_epoch,
     request as request_destruction, version as doomed_version, withdraw,
 };
+pub use exposure::exposed;
 pub use rewrap::rewrap_all;
 pub use root::{rotate_root, settle_root, show_root};
 pub use rotate::{Wish, planned, rotate};

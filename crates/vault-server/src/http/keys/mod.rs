@@ -2,6 +2,7 @@
 
 mod compromise;
 mod destroy;
+mod exposure;
 mod root;
 mod root_destroy;
 mod rotation;
@@ -31,6 +32,7 @@ pub(super) fn routes(vault: &Arc<Vault>) -> Routes {
         .merge(rotation::routes(vault))
         .merge(destroy::routes(vault))
         .merge(compromise::routes(vault))
+        .merge(exposure::routes(vault))
         .merge(root::routes(vault))
         .merge(root_destroy::routes(vault))
 }

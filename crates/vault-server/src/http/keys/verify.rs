@@ -53,7 +53,7 @@ async fn verify(
 }
 
 /// The identifier behind which a page begins. A damaged row's may be of any form, and the page behind it is asked for too.
-fn read(cursor: &str) -> Option<String> {
+pub(super) fn read(cursor: &str) -> Option<String> {
     let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
     (!text.is_empty() && text.len() <= LONGEST && !text.contains('\0')).then_some(text)
 }

@@ -5,12 +5,14 @@
 //! | `kek` | KEK versions: states, uses, the guard against retirement |
 //! | `children` | what a KEK version wraps: record keys, staff audit keys, subject keys |
 //! | `destructions` | keys to be destroyed, and the statements that do it |
+//! | `exposure` | what tells which versions may have wrapped a record key |
 //! | `rotations` | rotations under way and the last ones |
 //! | `root` | root epochs, and the log keys they wrap |
 //! | `vault` | what the vault knows of itself |
 
 mod children;
 mod destructions;
+mod exposure;
 mod kek;
 mod root;
 mod rotations;
@@ -24,6 +26,7 @@ pub use destructions::{
     destruction, destructions_due, empty_kek, finish_destruction, first_records, hold_kek, keks_alive, misnamed,
     pending_destruction, pending_destructions, set_epoch_state, wrapped_by,
 };
+pub use exposure::{HeldKey, all_keys};
 pub use kek::{
     Counted, KekRow, active, count_moved, count_uses, insert_kek, kek, keks, keks_under, move_kek, step_kek,
 };

@@ -2,6 +2,7 @@
 
 mod compromise;
 mod control;
+mod exposure;
 mod nodes;
 mod policies;
 mod verify;
