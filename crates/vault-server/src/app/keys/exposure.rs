@@ -1,6 +1,7 @@
 //! Which records a version exposes, should its bytes and a copy of the wraps under it be in wrong hands. Nothing is opened:
 //! rows are read, and the rule of [`vault_core::keys::exposure`] decides.
 
+use vault_api::code::Code;
 use vault_api::exposure::{ExposedRecord, ExposurePage, HowExposed};
 use vault_core::access::person::Place;
 use vault_core::access::role::Action;
@@ -12,7 +13,6 @@ use super::show::state;
 use crate::app::callers::Caller;
 use crate::app::collections;
 use crate::app::error::Failure;
-use crate::custody::KeyError;
 use crate::state::Vault;
 use crate::store::keys::{self, HeldKey};
 
@@ -30,7 +30,7 @@ pub async fn exposed(
     let kek = KekRef { collection: collection.id, version };
     let (row, mut rows) = {
         let mut reader = vault.store.read().await?;
-        let row = keys::kek(reader.conn(), kek).await?.ok_or(KeyError::Missing(kek))?;
+        let row = keys::kek(reader.conn(), kek).await?.ok_or(Code::NotFound)?;
         (row, keys::all_keys(reader.conn(), collection.id, after, limit.saturating_add(1)).await?)
     };
     let whole = usize::try_from(limit).unwrap_or(usize::MAX);
