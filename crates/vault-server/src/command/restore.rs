@@ -1,6 +1,7 @@
 //! `vault-server restore`: a backup's rows into the database of this configuration, with the vault stopped.
 
 use std::io::IsTerminal as _;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use vault_core::keys::keyring::MAX_KEYRING_LEN;
@@ -38,7 +39,7 @@ pub fn restore(asked: &Asked, variables: impl Iterator<Item = (String, String)>)
     let config = Config::load(&asked.config, variables)?;
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     // Whoever holds these is a server under this configuration; as long as they are held here none starts.
-    let _stopped = (listen(config.listen)?, listen(config.admin_listen)?);
+    let _stopped = (free(config.listen)?, free(config.admin_listen)?);
     let folder = Folder::at(&asked.from);
     let (manifest, _) = folder.manifest()?;
     let put_back = keyring(&config, asked.keyring.as_deref(), &manifest.manifest.vault_id.to_string())?;
@@ -57,6 +58,16 @@ pub fn restore(asked: &Asked, variables: impl Iterator<Item = (String, String)>)
         Ok(restored?)
     })?;
     Ok(told(&config, &restored, put_back))
+}
+
+fn free(address: SocketAddr) -> Result<TcpListener, CommandError> {
+    listen(address).map_err(|e| match e {
+        CommandError::Listen { address, source } if source.kind() == std::io::ErrorKind::AddrInUse => {
+            BackupError::Refused(format!("{address} is in use: stop the server of this vault first, on every node"))
+                .into()
+        }
+        other => other,
+    })
 }
 
 /// That the keyring of this vault is where the configuration says; puts it there when it is given and nothing is there.
