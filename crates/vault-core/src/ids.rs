@@ -90,6 +90,8 @@ id! {
     BackupId;
     /// A restore of a backup.
     RestoreId;
+    /// A cycle: keys replaced and destroyed so that erasures become final.
+    CycleId;
 }
 
 impl CollectionId {

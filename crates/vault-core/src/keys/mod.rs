@@ -18,6 +18,7 @@
 //! [field]: field
 
 mod committing;
+pub mod cycle;
 pub mod derive;
 pub mod exposure;
 pub mod field;
