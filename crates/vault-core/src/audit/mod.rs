@@ -13,6 +13,7 @@
 //! | [`note`], [`checkpoint`] | signed notes, verifier keys, signed tree heads |
 //! | [`tile`] | tiles and entry bundles, nodes out of tiles |
 //! | [`evidence`] | [`evidence::Recorded`]: proof that an entry is in the log |
+//! | [`succession`] | what is left of a log that lost entries, and the declaration of its successor |
 
 pub mod bundle;
 pub mod checkpoint;
@@ -22,5 +23,6 @@ pub mod merkle;
 pub mod note;
 pub mod proof;
 pub mod slot;
+pub mod succession;
 pub mod tile;
 pub mod verify;

@@ -3,6 +3,7 @@
 
 use super::Finding;
 use super::openings::{Openings, Shown};
+use super::succession::Started;
 use crate::audit::entry::Entry;
 use crate::audit::merkle::Hash;
 use crate::audit::tile::{self, Tile, WIDTH};
@@ -32,6 +33,8 @@ pub struct Checked {
     pub(super) times: Vec<(u64, Timestamp)>,
     pub(super) findings: Vec<Finding>,
     pub(super) openings: Openings,
+    /// Entries `log.started`, by index.
+    pub(super) started: Vec<(u64, Started)>,
 }
 
 impl Job {
@@ -53,10 +56,12 @@ impl Job {
         let entries = entries.unwrap_or_default();
         let (mut times, mut findings) = (Vec::with_capacity(entries.len()), Vec::new());
         let mut parsed = Vec::with_capacity(entries.len());
+        let mut started = Vec::new();
         for (index, bytes) in (first..).zip(&entries) {
             match Entry::parse(bytes) {
                 Ok(entry) => {
                     times.push((index, entry.at()));
+                    started.extend(Started::of(&entry).map(|one| (index, one)));
                     parsed.push(Some(entry));
                 }
                 Err(e) => {
@@ -67,6 +72,6 @@ impl Job {
         }
         let mut openings = Openings::default();
         openings.bundle(first, &parsed, &shown, |finding| findings.push(finding));
-        Checked { bundle, resource, leaves, times, findings, openings }
+        Checked { bundle, resource, leaves, times, findings, openings, started }
     }
 }

@@ -113,6 +113,26 @@ pub enum Finding {
         /// The entry that erased it.
         by: u64,
     },
+    /// A declaration of a successor log that is not of the log it stands in: another predecessor, another number of
+    /// entries or another root; or the log goes on under a key that was succeeded; or it begins a second time.
+    #[error("the succession declared in entry {index} does not follow from the log it stands in")]
+    SuccessionWrong {
+        /// The entry.
+        index: u64,
+    },
+    /// The log does not name the predecessor that it is to have.
+    #[error("the log does not name this predecessor")]
+    PredecessorMissing,
+    /// A predecessor had more entries than are carried and were declared as lost.
+    #[error("a predecessor had {known} entries: {carried} are carried, and {lost} are declared as lost")]
+    LossUndeclared {
+        /// Entries it had.
+        known: u64,
+        /// Entries carried.
+        carried: u64,
+        /// Entries declared as lost.
+        lost: u64,
+    },
 }
 
 impl Finding {
@@ -138,6 +158,9 @@ impl Finding {
             Self::OpeningMissing { .. } => "opening_missing",
             Self::ErasureUnexplained { .. } => "erasure_unexplained",
             Self::ErasureUndone { .. } => "erasure_undone",
+            Self::SuccessionWrong { .. } => "succession_wrong",
+            Self::PredecessorMissing => "predecessor_missing",
+            Self::LossUndeclared { .. } => "loss_undeclared",
         }
     }
 
@@ -152,13 +175,14 @@ impl Finding {
             | Self::OpeningForeign { index, .. }
             | Self::OpeningMissing { index, .. }
             | Self::ErasureUnexplained { index, .. }
-            | Self::ErasureUndone { index, .. } => Some(*index),
+            | Self::ErasureUndone { index, .. }
+            | Self::SuccessionWrong { index } => Some(*index),
             _ => None,
         }
     }
 }
 
-/// Something odd that proves nothing: clocks can be wrong.
+/// Something odd that proves nothing (clocks can be wrong), or that whoever reads the log should know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Warning {
     /// An entry is dated before the one in front of it, by more than nodes' clocks may differ.
@@ -179,6 +203,24 @@ pub enum Warning {
         /// The entry that says it.
         by: u64,
     },
+    /// From here on the log is signed by another key, which two officers declared.
+    #[error("entry {index} declares a successor log: {carried} entries of its predecessor are carried, {lost} are lost")]
+    Succeeded {
+        /// The declaration.
+        index: u64,
+        /// Entries carried.
+        carried: u64,
+        /// Entries declared as lost.
+        lost: u64,
+    },
+    /// A checkpoint seen before covers entries that the log declares as lost.
+    #[error("of the {known} entries that a predecessor had, those from {carried} on are declared as lost")]
+    LossDeclared {
+        /// Entries it had.
+        known: u64,
+        /// Entries carried.
+        carried: u64,
+    },
 }
 
 impl Warning {
@@ -188,6 +230,8 @@ impl Warning {
         match self {
             Self::TimeWentBack { .. } => "time_went_back",
             Self::OpeningsLost { .. } => "openings_lost",
+            Self::Succeeded { .. } => "succeeded",
+            Self::LossDeclared { .. } => "loss_declared",
         }
     }
 }

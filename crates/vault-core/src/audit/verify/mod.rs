@@ -7,6 +7,7 @@
 mod bundle;
 mod finding;
 mod openings;
+mod succession;
 
 #[cfg(test)]
 mod tests;
@@ -14,8 +15,10 @@ mod tests;
 pub use bundle::{Checked, Job, Read, Unread};
 pub use finding::{Finding, Warning};
 pub use openings::{Claim, Counts, ERASED, LOG_SIZE, REPLAYED, Shown, erased_pair, erased_portions};
+pub use succession::Predecessor;
 
 use openings::Openings;
+use succession::{Foreign, Successions};
 
 use crate::audit::checkpoint::VerifiedCheckpoint;
 use crate::audit::merkle::Hash;
@@ -74,6 +77,8 @@ pub struct Report {
     pub checkpoint: Option<VerifiedCheckpoint>,
     /// Checkpoints seen before that the log extends.
     pub known_extended: u64,
+    /// The logs that this one succeeds, the first of them first.
+    pub predecessors: Vec<Predecessor>,
     /// Entries read and parsed.
     pub entries: u64,
     /// Slots by what is known of them.
@@ -91,6 +96,13 @@ impl Report {
     #[must_use]
     pub const fn is_clean(&self) -> bool {
         self.findings_total == 0
+    }
+
+    /// Holds the log against the key of a predecessor that the caller knows: one that it does not name is a finding.
+    pub fn expect_predecessor(&mut self, key: &VerifierKey) {
+        if !self.predecessors.iter().any(|predecessor| predecessor.key == *key) {
+            self.found(Finding::PredecessorMissing);
+        }
     }
 
     fn found(&mut self, finding: Finding) {
@@ -132,8 +144,9 @@ pub fn verify_with<S: Source, W: FnOnce() -> Vec<Checked>>(
         }
     };
     let size = checkpoint.size();
-    let known = believed(key, known, size, &mut report);
+    let (known, foreign) = believed(key, known, size, &mut report);
     let mut walk = Walk::new(report);
+    walk.successions.watch(&foreign);
     let mut bundles = (0..size.div_ceil(u64::from(WIDTH))).map_while(|n| Tile::of_size(Kind::Entries, n, size));
     let mut under_way: Option<W> = None;
     loop {
@@ -160,22 +173,29 @@ pub fn verify_with<S: Source, W: FnOnce() -> Vec<Checked>>(
     if source.has_surplus()? {
         walk.report.found(Finding::Surplus { size });
     }
+    core::mem::take(&mut walk.successions).finish(key, foreign, &mut walk.report);
     Ok(walk.finish(checkpoint, source.is_complete()))
 }
 
-/// Those of the known checkpoints that can be believed and that the log is long enough for.
-fn believed(key: &VerifierKey, known: &[String], size: u64, report: &mut Report) -> Vec<VerifiedCheckpoint> {
-    let mut believed = Vec::new();
+/// Those of the known checkpoints that can be believed and that the log is long enough for; and those of another key, which
+/// may be a predecessor's.
+fn believed(
+    key: &VerifierKey,
+    known: &[String],
+    size: u64,
+    report: &mut Report,
+) -> (Vec<VerifiedCheckpoint>, Vec<Foreign>) {
+    let (mut believed, mut foreign) = (Vec::new(), Vec::new());
     for note in known {
         match key.verify_checkpoint(note) {
-            Err(e) => report.found(Finding::KnownCheckpoint(e)),
+            Err(why_not) => foreign.push(Foreign { note: note.clone(), why_not }),
             Ok(checkpoint) if checkpoint.size() > size => {
                 report.found(Finding::Truncated { known: checkpoint.size(), size });
             }
             Ok(checkpoint) => believed.push(checkpoint),
         }
     }
-    believed
+    (believed, foreign)
 }
 
 /// The tree by the entries and the tree by the tiles: one until they differ.
@@ -189,6 +209,7 @@ struct Walk {
     report: Report,
     trees: Trees,
     openings: Openings,
+    successions: Successions,
     last: Option<Timestamp>,
     /// Entries whose hash is not that of the lowest tile. Which of the two is wrong, the root tells.
     doubted: Vec<Doubt>,
@@ -208,6 +229,7 @@ impl Walk {
             report,
             trees: Trees::default(),
             openings: Openings::default(),
+            successions: Successions::default(),
             last: None,
             doubted: Vec::new(),
             doubted_tiles: Vec::new(),
@@ -221,7 +243,7 @@ impl Walk {
         size: u64,
         known: &[VerifiedCheckpoint],
     ) -> Result<(), S::Error> {
-        let Checked { bundle, resource, leaves, times, findings, openings } = checked;
+        let Checked { bundle, resource, leaves, times, findings, openings, started } = checked;
         let first = bundle.index * u64::from(WIDTH);
         let end = first + u64::from(bundle.width);
         resource.into_iter().for_each(|finding| self.report.found(finding));
@@ -242,12 +264,17 @@ impl Walk {
             }));
         }
         let mut by_entries = Vec::new();
+        let mut started = started.into_iter().peekable();
         for (index, leaf) in (first..).zip(by_entry) {
+            if let Some((_, started)) = started.next_if(|(at, _)| *at == index) {
+                self.successions.started(index, self.trees.by_entries.root(), started, &mut self.report);
+            }
             self.trees.by_entries.append(*leaf, |tile, hashes| by_entries.push((tile, hashes.to_vec())));
             for at in known.iter().filter(|k| k.size() == index + 1) {
                 let root = self.trees.by_entries.root();
                 self.check_known(at, root);
             }
+            self.successions.note_root(index + 1, || self.trees.by_entries.root());
         }
         let mut by_tiles = Vec::new();
         if let Some(tree) = &mut self.trees.by_tiles {
