@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use vault_server::command::{CommandError, backup, check, dev, init, restore, serve, unseal};
+use vault_core::audit::succession::Because;
+use vault_server::command::{CommandError, backup, check, dev, init, restore, serve, succeed, unseal};
 
 /// The Feedback Vault server.
 #[derive(Parser)]
@@ -77,12 +78,45 @@ enum Command {
         #[arg(long)]
         replace: bool,
     },
+    /// The audit log, at the console.
+    #[command(subcommand)]
+    Log(Log),
     /// Hand the passphrase to a sealed server on this machine: typed, or on standard input.
     Unseal {
         /// The configuration file that the server runs under.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+}
+
+#[derive(Subcommand)]
+enum Log {
+    /// Declare a successor log, where entries are lost for good or the signing key is to go: a key officer proposes, another
+    /// one confirms, with every node stopped.
+    Succeed {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// A private file with the token of who asks.
+        #[arg(long, value_name = "FILE")]
+        token_file: PathBuf,
+        /// A checkpoint of the log that was seen outside; may be given more than once.
+        #[arg(long, value_name = "FILE")]
+        known_checkpoint: Vec<PathBuf>,
+        /// Declare what another officer has proposed.
+        #[arg(long, conflicts_with_all = ["because", "reason"])]
+        confirm: bool,
+        /// Why: loss, key-compromised or cryptoperiod-over.
+        #[arg(long, value_name = "WHY", default_value = "loss", value_parser = because)]
+        because: Because,
+        /// In words, for the log.
+        #[arg(long, value_name = "TEXT", required_unless_present = "confirm")]
+        reason: Option<String>,
+    },
+}
+
+fn because(text: &str) -> Result<Because, &'static str> {
+    Because::parse(text).ok_or("loss, key-compromised or cryptoperiod-over")
 }
 
 #[derive(Subcommand)]
@@ -156,6 +190,15 @@ fn run(command: Command) -> Result<(), CommandError> {
         Command::Restore { config, from, public_key, sha256, known_checkpoint, keyring, replace } => {
             let asked = restore::Asked { config, from, public_key, sha256, known_checkpoint, keyring, replace };
             say(&restore::restore(&asked, std::env::vars())?);
+            Ok(())
+        }
+        Command::Log(Log::Succeed { config, token_file, known_checkpoint, because, reason, .. }) => {
+            let step = match reason {
+                Some(reason) => succeed::Step::Propose { because, reason },
+                None => succeed::Step::Confirm,
+            };
+            let asked = succeed::Asked { config, token: token_file, known: known_checkpoint, step };
+            say(&succeed::succeed(&asked, std::env::vars())?);
             Ok(())
         }
         Command::Unseal { config } => unseal::unseal(&config, std::env::vars()),

@@ -172,7 +172,7 @@ impl Vault {
 
     /// What the log says was revoked stays revoked, whatever rows say: read from the entries at each start. Answers what it says
     /// of keys.
-    async fn hold_to_log(&self) -> Result<BTreeMap<CollectionId, KeyFacts>, Failure> {
+    pub(crate) async fn hold_to_log(&self) -> Result<BTreeMap<CollectionId, KeyFacts>, Failure> {
         let taken = self.ledger.taken_away().await?;
         let mut restrictions = taken.restrictions;
         for epoch in taken.epochs {

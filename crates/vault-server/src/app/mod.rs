@@ -20,4 +20,5 @@ pub mod reference;
 pub mod restored;
 pub mod restrict;
 pub mod seal;
+pub mod succession;
 pub mod upload;

@@ -7,6 +7,12 @@ use vault_core::ids::{
     BindingId, CollectionId, DestructionId, GrantId, PersonId, RecordId, RequestId, SessionId, TokenId,
 };
 
+/// The declaration of the log of this generation.
+#[must_use]
+pub fn log_succeeded(generation: u32) -> String {
+    format!("log-succeeded:{generation}")
+}
+
 /// `role.proposed` of a binding.
 #[must_use]
 pub fn role_proposed(id: BindingId) -> String {

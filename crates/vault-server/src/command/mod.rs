@@ -7,6 +7,7 @@ pub mod init;
 mod passphrase;
 pub mod restore;
 pub mod serve;
+pub mod succeed;
 pub mod unseal;
 
 use std::net::SocketAddr;

@@ -154,6 +154,7 @@ impl Engine {
                 include_str!("schema/sqlite/playback.sql"),
                 include_str!("schema/sqlite/log.sql"),
                 include_str!("schema/sqlite/backups.sql"),
+                include_str!("schema/sqlite/succession.sql"),
             ],
             Self::Postgres => &[
                 include_str!("schema/postgres/base.sql"),
@@ -166,6 +167,7 @@ impl Engine {
                 include_str!("schema/postgres/playback.sql"),
                 include_str!("schema/postgres/log.sql"),
                 include_str!("schema/postgres/backups.sql"),
+                include_str!("schema/postgres/succession.sql"),
             ],
         }
     }

@@ -38,6 +38,7 @@ pub mod row;
 mod schema;
 pub mod sessions;
 pub mod shares;
+pub mod succession;
 #[cfg(test)]
 pub mod testing;
 pub mod uploads;

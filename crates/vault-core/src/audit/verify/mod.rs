@@ -14,7 +14,7 @@ mod tests;
 
 pub use bundle::{Checked, Job, Read, Unread};
 pub use finding::{Finding, Warning};
-pub use openings::{Claim, Counts, ERASED, LOG_SIZE, REPLAYED, Shown, erased_pair, erased_portions};
+pub use openings::{Claim, Counts, ERASED, LOG_SIZE, REPLAYED, Shown, erased_pair, erased_portions, listed_as_erased};
 pub use succession::Predecessor;
 
 use openings::Openings;

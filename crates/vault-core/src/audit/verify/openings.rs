@@ -141,17 +141,8 @@ impl Openings {
 
     /// An entry that erases lists what it erases as `index/slot`. What is not of that form erases nothing.
     fn note_erasures(&mut self, index: u64, entry: &Entry<'_>) {
-        if !matches!(entry.kind(), Kind::RecordErased | Kind::OpeningsErased) {
-            return;
-        }
-        let listed = entry.data(ERASED).and_then(|value| value.as_list()).unwrap_or_default();
-        for pair in listed {
-            let pair = pair.as_str().and_then(|text| text.split_once('/'));
-            let pair = pair.and_then(|(at, slot)| Some((decimal(at)?, SlotName::parse(slot)?)));
-            // Only what came before: an entry cannot erase the future.
-            if let Some((at, slot)) = pair.filter(|(at, _)| *at < index) {
-                self.erased_by.entry((at, slot)).or_insert(index);
-            }
+        for pair in listed(index, entry) {
+            self.erased_by.entry(pair).or_insert(index);
         }
     }
 
@@ -195,10 +186,10 @@ impl Openings {
     }
 }
 
-/// What the entry of a restore says is lost: openings are not published, and entries that came back from the published log have
+/// What the entry of a restore, or the declaration of a successor log, says is lost: openings are not published, and entries that came back from the published log have
 /// none. Only what came before it: an entry cannot lose the future.
 fn lost(index: u64, entry: &Entry<'_>) -> Option<Lost> {
-    if entry.kind() != Kind::VaultRestored {
+    if !matches!(entry.kind(), Kind::VaultRestored | Kind::LogStarted) {
         return None;
     }
     let number = |name| entry.data(name)?.as_number().and_then(|n| u64::try_from(n).ok());
@@ -212,6 +203,25 @@ pub const LOG_SIZE: &str = "log_size";
 
 /// The name under `data` of how many came back from the published log.
 pub const REPLAYED: &str = "replayed";
+
+/// What an entry at `index` lists as erased. Only what came before: an entry cannot erase the future.
+fn listed(index: u64, entry: &Entry<'_>) -> Vec<(u64, SlotName)> {
+    if !matches!(entry.kind(), Kind::RecordErased | Kind::OpeningsErased) {
+        return Vec::new();
+    }
+    let listed = entry.data(ERASED).and_then(|value| value.as_list()).unwrap_or_default();
+    let pair = |value: &crate::audit::entry::Value<'_>| {
+        let (at, slot) = value.as_str()?.split_once('/')?;
+        Some((decimal(at)?, SlotName::parse(slot)?))
+    };
+    listed.iter().filter_map(pair).filter(|(at, _)| *at < index).collect()
+}
+
+/// What the entry at `index`, given by its bytes, lists as erased; nothing where it is no entry that erases.
+#[must_use]
+pub fn listed_as_erased(index: u64, entry: &[u8]) -> Vec<(u64, SlotName)> {
+    Entry::parse(entry).map(|entry| listed(index, &entry)).unwrap_or_default()
+}
 
 /// The name under `data` of what an entry erases.
 pub const ERASED: &str = "openings";

@@ -19,9 +19,9 @@ use super::publish::Published;
 use super::recover::{self, read_on};
 use super::sequencer::End;
 use super::{LedgerError, Running, Shared, lock};
-use crate::store::StoreError;
+use crate::store::{StoreError, keys};
 use crate::store::leases::Lease;
-use crate::store::log;
+use crate::store::log::{self, Head};
 
 /// How often the head is looked at while nobody here waits for an entry.
 const LOOK: Duration = Duration::from_millis(500);
@@ -154,7 +154,7 @@ impl Follower {
                 Ok(Some(found)) if found.size() > published.size() => {
                     advance(&self.shared, &self.running, Arc::new(found)).await?;
                 }
-                Ok(_) => {}
+                Ok(_) => self.refuse_if_succeeded(&published).await?,
                 Err(e) => {
                     self.note_behind(true);
                     return Err(e);
@@ -166,6 +166,16 @@ impl Follower {
             self.shared.release_placed(&self.running).await;
         }
         Ok(())
+    }
+
+    /// What is committed and not published may be a successor's, which is published elsewhere and never by this key.
+    async fn refuse_if_succeeded(&self, published: &Published) -> Result<(), LedgerError> {
+        let ended = {
+            let mut reader = self.shared.store.read().await?;
+            keys::log_key_has_ended(reader.conn(), &self.running.verifier.to_string()).await?
+        };
+        let head = Head { edge: published.edge.clone(), fence: 0 };
+        if ended { Err(recover::succeeded(&head)) } else { Ok(()) }
     }
 
     fn note_behind(&mut self, behind: bool) {

@@ -13,6 +13,7 @@
 //! | [`publish`] | writes tiles, bundles and checkpoint, serves them, releases |
 //! | [`follow`] | leaves entries to another node, and learns that they are published |
 //! | [`recover`] | before a node sequences: compares every copy of the head |
+//! | [`remains`] | what there is of a log that does not open, and making it its successor's |
 //! | [`evidence`] | finds entries again and proves them; openings |
 //! | [`taken`] | at start: what the log takes away for good |
 
@@ -24,6 +25,7 @@ mod node;
 mod office;
 mod publish;
 mod recover;
+mod remains;
 mod sequencer;
 mod taken;
 mod tiles;
@@ -57,6 +59,7 @@ use vault_core::time::Clock;
 pub use error::LedgerError;
 pub use evidence::{OpeningState, Page, SlotView, View};
 pub use keys::VaultKeys;
+pub use remains::{Remains, remains};
 pub use recover::{published_checkpoint, published_entries};
 pub use taken::{DESTROY, KeyFacts, TakenAway};
 
@@ -69,6 +72,7 @@ use node::Sequencing;
 use office::{Held, Office};
 use publish::Published;
 use sequencer::Committed;
+use tiles::Place;
 
 /// Entries that may wait in memory. Each holds a request; more means that the log stands still.
 const MAX_QUEUE: usize = 4_096;
@@ -127,6 +131,8 @@ struct Running {
     published: RwLock<Arc<Published>>,
     full_tiles: publish::TileCache,
     stop: CancellationToken,
+    /// Where it is a log that does not open, and is only read.
+    remains: Option<Remains>,
     /// While this node sequences.
     held: Mutex<Option<Held>>,
     /// The task that is this node of the log.
@@ -252,6 +258,7 @@ impl Running {
             published: RwLock::new(Arc::new(published)),
             full_tiles: publish::TileCache::default(),
             stop: CancellationToken::new(),
+            remains: None,
             held: Mutex::default(),
             task: Mutex::default(),
         }
@@ -336,14 +343,14 @@ impl Ledger {
     ) -> Result<(Arc<Running>, Sequencing), (Lease, LedgerError)> {
         let shared = &self.0;
         let recovered = async {
-            let head = recover::fence(&shared.store).await?;
+            let head = recover::fence(&shared.store, signer.verifier()).await?;
             let recovered = recover::recover(&shared.store, &shared.objects, signer.verifier(), head).await?;
             let checkpoint = match recovered.published {
                 Some(checkpoint) => checkpoint,
                 None => signer.sign(recovered.head.edge.size(), recovered.head.edge.root()),
             };
             if recovered.behind > 0 {
-                publish::write(&shared.objects, &recovered.full, &recovered.tiles, &checkpoint).await?;
+                publish::write(&shared.objects, Place::of(signer.verifier()), &recovered.full, &recovered.tiles, &checkpoint).await?;
                 let entries = recovered.behind;
                 tracing::info!(entries, "published what the database had ahead of the published log");
             }
@@ -400,6 +407,10 @@ impl Ledger {
         // The log may stand still; then nothing new is published either.
         let _ = tokio::time::timeout(LOOK_PATIENCE, looked).await;
         Ok(())
+    }
+
+    fn set_running(&self, running: Running) {
+        *self.0.running.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(running));
     }
 
     fn running(&self) -> Result<Arc<Running>, LedgerError> {

@@ -144,7 +144,7 @@ pub(super) async fn take_over(
 
 /// The one state that the copies agree on, and whether the published checkpoint is older than one that was seen before.
 async fn compare(shared: &Shared, running: &Running) -> Result<(Recovered, bool), LedgerError> {
-    let head = recover::fence(&shared.store).await?;
+    let head = recover::fence(&shared.store, &running.verifier).await?;
     let seen = running.published();
     let found = recover::published_checkpoint(&shared.objects, &running.verifier).await?;
     let stale = found.as_ref().is_none_or(|found| found.size() < seen.size());

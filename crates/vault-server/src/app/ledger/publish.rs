@@ -15,7 +15,7 @@ use vault_core::audit::checkpoint::VerifiedCheckpoint;
 use vault_core::audit::merkle::{self, Edge, Hash};
 use vault_core::audit::tile::{self, Kind, Tile, TileError, TileNodes, WIDTH};
 
-use super::tiles::{EdgeTiles, Full, bytes_of, full_name, partial_bundle_name};
+use super::tiles::{EdgeTiles, Full, Place, bytes_of};
 use super::{Ledger, LedgerError, Release, Running, Shared, lock, recover};
 use crate::objects::{DEADLINE, Name, ObjectError, Objects};
 
@@ -86,6 +86,11 @@ impl Running {
         Arc::clone(&self.published.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Where this log lies in the object store.
+    pub(super) fn place(&self) -> Place {
+        Place::of(&self.verifier)
+    }
+
     /// What readers see from now on. They never see less than before.
     pub(super) fn publish(&self, published: Published) {
         let mut seen = self.published.write().unwrap_or_else(PoisonError::into_inner);
@@ -153,7 +158,7 @@ impl Publisher {
             let written = tokio::select! {
                 biased;
                 () = self.lost.cancelled() => return false,
-                written = write(&self.shared.objects, full, tiles, checkpoint) => written,
+                written = write(&self.shared.objects, self.running.place(), full, tiles, checkpoint) => written,
             };
             let Err(e) = written else { return true };
             if self.running.stop.is_cancelled() {
@@ -176,7 +181,7 @@ impl Publisher {
                 Some(found) if found.size() >= published.size() => return Ok(()),
                 _ => tracing::warn!(size = published.size(), "the published checkpoint was older than it had been"),
             }
-            self.shared.objects.put(&checkpoint_name()?, published.checkpoint.note().to_owned()).await?;
+            self.shared.objects.put(&checkpoint_name(self.running.place())?, published.checkpoint.note().to_owned()).await?;
             Ok::<_, LedgerError>(())
         };
         if let Err(e) = outcome.await {
@@ -187,14 +192,15 @@ impl Publisher {
     /// Deletes partial bundles that no current checkpoint needs, beside everything else. What somebody else began goes
     /// when the bundle is full: then every width of it is garbage. One that cannot be deleted is told, and left.
     fn tidy(&mut self, partials: &mut VecDeque<Name>, tiles: &EdgeTiles, full: &[Full]) {
-        if let Some(Ok((name, _))) = tiles.partial_bundle() {
+        let place = self.running.place();
+        if let Some(Ok((name, _))) = tiles.partial_bundle(place) {
             partials.push_back(name);
         }
         let surplus = partials.len().saturating_sub(KEPT_PARTIALS);
         let mut names: Vec<_> = partials.drain(..surplus).collect();
         let filled = |index: &u64| full.iter().any(|(tile, _)| tile.kind == Kind::Entries && tile.index == *index);
         if let Some(index) = self.inherited.take_if(|index| filled(index)) {
-            names.extend((1..WIDTH).filter_map(|width| partial_bundle_name(index, width).ok()));
+            names.extend((1..WIDTH).filter_map(|width| place.partial_bundle(index, width).ok()));
         }
         if names.is_empty() {
             return;
@@ -213,22 +219,23 @@ impl Publisher {
 /// Writes what is new, the checkpoint last: a reader who has it finds all that it covers.
 pub(super) async fn write(
     objects: &Objects,
+    place: Place,
     full: &[Full],
     tiles: &EdgeTiles,
     checkpoint: &VerifiedCheckpoint,
 ) -> Result<(), LedgerError> {
     let mut puts = Vec::with_capacity(full.len() + 1);
     for (tile, bytes) in full {
-        puts.push((name(full_name(*tile))?, bytes.clone()));
+        puts.push((name(place.full(*tile))?, bytes.clone()));
     }
-    if let Some(partial) = tiles.partial_bundle() {
+    if let Some(partial) = tiles.partial_bundle(place) {
         puts.push(name(partial)?);
     }
     // At most a handful at once: after a long outage there may be thousands.
     for some in puts.chunks(16) {
         try_join_all(some.iter().map(|(name, bytes)| objects.put(name, bytes.clone()))).await?;
     }
-    objects.put(&checkpoint_name()?, checkpoint.note().to_owned()).await?;
+    objects.put(&checkpoint_name(place)?, checkpoint.note().to_owned()).await?;
     Ok(())
 }
 
@@ -237,18 +244,23 @@ pub(super) fn name<T>(made: Result<T, crate::objects::InvalidName>) -> Result<T,
     made.map_err(|_| LedgerError::Tile(TileError::Path))
 }
 
-pub(super) fn checkpoint_name() -> Result<Name, LedgerError> {
-    name(Name::log("checkpoint"))
+pub(super) fn checkpoint_name(place: Place) -> Result<Name, LedgerError> {
+    name(place.checkpoint())
 }
 
 /// Full tiles of hashes by level and index.
-type FullTiles = HashMap<(u8, u64), Arc<Vec<Hash>>>;
+pub(super) type FullTiles = HashMap<(u8, u64), Arc<Vec<Hash>>>;
 
 /// Full tiles kept in memory; they never change.
 #[derive(Default)]
 pub(super) struct TileCache(Mutex<FullTiles>);
 
 impl TileCache {
+    /// Everything that will be asked for.
+    pub(super) fn of(tiles: FullTiles) -> Self {
+        Self(Mutex::new(tiles))
+    }
+
     fn get(&self, level: u8, index: u64) -> Option<Arc<Vec<Hash>>> {
         lock(&self.0).get(&(level, index)).cloned()
     }
@@ -264,9 +276,14 @@ impl TileCache {
 }
 
 /// A full tile of hashes from the object store.
-pub(super) async fn full_hashes(objects: &Objects, level: u8, index: u64) -> Result<Vec<Hash>, LedgerError> {
+pub(super) async fn full_hashes(
+    objects: &Objects,
+    place: Place,
+    level: u8,
+    index: u64,
+) -> Result<Vec<Hash>, LedgerError> {
     let tile = Tile::full(level, index);
-    Ok(tile::hashes(tile, &objects.get(&name(full_name(tile))?).await?)?)
+    Ok(tile::hashes(tile, &objects.get(&name(place.full(tile))?).await?)?)
 }
 
 impl Ledger {
@@ -290,7 +307,7 @@ impl Ledger {
                 }
             };
         }
-        let full = self.0.objects.get(&name(full_name(tile))?).await?;
+        let full = self.0.objects.get(&name(running.place().full(tile))?).await?;
         let length = match tile.kind {
             Kind::Hashes(_) => usize::from(tile.width) * 32,
             Kind::Entries => tile::prefix_len(tile.width, &full)?,
@@ -354,7 +371,7 @@ impl Shared {
             let hashes = match running.full_tiles.get(level, whole.index) {
                 Some(hashes) => hashes,
                 None => {
-                    let hashes = Arc::new(full_hashes(&self.objects, level, whole.index).await?);
+                    let hashes = Arc::new(full_hashes(&self.objects, running.place(), level, whole.index).await?);
                     running.full_tiles.keep(level, whole.index, &hashes);
                     hashes
                 }

@@ -20,14 +20,15 @@ use vault_core::audit::checkpoint::VerifiedCheckpoint;
 use vault_core::audit::entry::Entry;
 use vault_core::audit::merkle::{Edge, Hash};
 use vault_core::audit::note::VerifierKey;
+use vault_core::audit::succession::Declaration;
 use vault_core::audit::tile::{self, Kind, Tile, TileError, TileNodes, WIDTH};
 
 use super::LedgerError;
 use super::publish::{Published, checkpoint_name, full_hashes, name};
-use super::tiles::{EdgeTiles, Full, full_name, partial_bundle_name};
+use super::tiles::{EdgeTiles, Full, Place};
 use crate::app::reference;
 use crate::objects::{Name, ObjectError, Objects};
-use crate::store::Store;
+use crate::store::{Store, keys};
 use crate::store::log::{self, Head, NewEntry};
 
 /// Objects looked for at once.
@@ -49,7 +50,7 @@ pub(super) struct Recovered {
 
 /// Raises the head's fence, so that no transaction of whoever sequenced before can append any more. Begins a log where
 /// there is none.
-pub(super) async fn fence(store: &Store) -> Result<Head, LedgerError> {
+pub(super) async fn fence(store: &Store, key: &VerifierKey) -> Result<Head, LedgerError> {
     let mut missed = 0;
     loop {
         let head = {
@@ -60,7 +61,13 @@ pub(super) async fn fence(store: &Store) -> Result<Head, LedgerError> {
         let raised = match head {
             Some(head) => {
                 let next = Head { fence: head.fence + 1, ..head.clone() };
-                log::advance(&mut tx, &head, &next).await?.then_some(next)
+                let raised = log::advance(&mut tx, &head, &next).await?;
+                // With the head held: a succession moves it in the transaction that ends the key.
+                if raised && keys::log_key_has_ended(tx.conn(), &key.to_string()).await? {
+                    tx.rollback().await?;
+                    return Err(succeeded(&head));
+                }
+                raised.then_some(next)
             }
             None => Some(log::begin(&mut tx).await?),
         };
@@ -80,6 +87,12 @@ pub(super) async fn fence(store: &Store) -> Result<Head, LedgerError> {
     }
 }
 
+/// A node that still holds the key of a log that was succeeded.
+pub(super) fn succeeded(head: &Head) -> LedgerError {
+    let what = "the log was succeeded: this node's key signs nothing any more";
+    LedgerError::Disagreement { what, database: head.edge.size(), published: 0 }
+}
+
 /// Compares the copies and brings the database up to date. For the node that sequences: it has raised the fence to `head`.
 pub(super) async fn recover(
     store: &Store,
@@ -88,16 +101,18 @@ pub(super) async fn recover(
     head: Head,
 ) -> Result<Recovered, LedgerError> {
     let Some(checkpoint) = published_checkpoint(objects, key).await? else {
-        refuse_without_checkpoint(objects, &head).await?;
+        refuse_without_checkpoint(store, objects, key, &head).await?;
+        refuse_if_followed(objects, key).await?;
         // Nothing was published, or all of it was lost: the database has everything.
         let recovered = forward(store, Edge::default(), EdgeTiles::default(), head, None, |_, _| ()).await?;
         return Ok(recovered);
     };
-    let (edge, tiles) = published_edge(store, objects, &checkpoint).await?;
+    refuse_if_followed(objects, key).await?;
+    let (edge, tiles) = published_edge(store, objects, Place::of(key), &checkpoint).await?;
     if head.edge.size() >= checkpoint.size() {
         forward(store, edge, tiles, head, Some(checkpoint), |_, _| ()).await
     } else {
-        let head = replay(store, objects, &edge, head, &checkpoint).await?;
+        let head = replay(store, objects, Place::of(key), &edge, head, &checkpoint).await?;
         Ok(Recovered { head, tiles, published: Some(checkpoint), behind: 0, full: Vec::new() })
     }
 }
@@ -109,19 +124,29 @@ pub(super) async fn follow(
     key: &VerifierKey,
 ) -> Result<Option<Published>, LedgerError> {
     let Some(checkpoint) = published_checkpoint(objects, key).await? else { return Ok(None) };
-    let (edge, tiles) = published_edge(store, objects, &checkpoint).await?;
+    let (edge, tiles) = published_edge(store, objects, Place::of(key), &checkpoint).await?;
     Ok(Some(Published { checkpoint: Arc::new(checkpoint), edge, tiles: Arc::new(tiles) }))
 }
 
 /// Tiles or bundles without a checkpoint: it was taken away, and with it what says which tree was signed. Signing the
 /// database's would sign whatever it was made to be.
 ///
-/// One case is honest: the very first publication, of `log.started` alone, ended before its last write.
-async fn refuse_without_checkpoint(objects: &Objects, head: &Head) -> Result<(), LedgerError> {
-    let full = |kind| name(full_name(Tile { kind, index: 0, width: WIDTH }));
+/// Two cases are honest: the very first publication, of `log.started` alone, or of a successor up to its declaration, ended
+/// before its last write.
+async fn refuse_without_checkpoint(
+    store: &Store,
+    objects: &Objects,
+    key: &VerifierKey,
+    head: &Head,
+) -> Result<(), LedgerError> {
+    if ends_with_declaration(store, key, head).await? {
+        return Ok(());
+    }
+    let place = Place::of(key);
+    let full = |kind| name(place.full(Tile { kind, index: 0, width: WIDTH }));
     let mut there = objects.exists(&full(Kind::Entries)?).await? || objects.exists(&full(Kind::Hashes(0))?).await?;
     let first = if head.edge.size() == 1 { 2 } else { 1 };
-    let partials: Vec<_> = (first..WIDTH).map(|width| name(partial_bundle_name(0, width))).collect::<Result<_, _>>()?;
+    let partials: Vec<_> = (first..WIDTH).map(|width| name(place.partial_bundle(0, width))).collect::<Result<_, _>>()?;
     for some in partials.chunks(AT_ONCE) {
         there |= try_join_all(some.iter().map(|name| objects.exists(name))).await?.contains(&true);
     }
@@ -132,12 +157,34 @@ async fn refuse_without_checkpoint(objects: &Objects, head: &Head) -> Result<(),
     Ok(())
 }
 
+/// A database from before a succession has the former key again; what was published since says that it signs nothing.
+async fn refuse_if_followed(objects: &Objects, key: &VerifierKey) -> Result<(), LedgerError> {
+    if objects.exists(&name(Place::of(key).next().checkpoint())?).await? {
+        let what = "this log was succeeded, and the database is from before";
+        return Err(LedgerError::Disagreement { what, database: 0, published: 0 });
+    }
+    Ok(())
+}
+
+/// Whether the last entry in the database declares the successor log whose key this is: nothing was appended to it, which
+/// takes a publication first.
+async fn ends_with_declaration(store: &Store, key: &VerifierKey, head: &Head) -> Result<bool, LedgerError> {
+    let size = head.edge.size();
+    let last = {
+        let mut reader = store.read().await?;
+        log::entries(reader.conn(), size.saturating_sub(1), size).await?
+    };
+    let Some((_, last)) = last.first() else { return Ok(false) };
+    let declaration = Entry::parse(last).ok().and_then(|entry| Declaration::of(&entry)?.ok());
+    Ok(declaration.is_some_and(|declaration| declaration.key == *key && declaration.carried + 1 == size))
+}
+
 /// The checkpoint in the object store, under the log's own signature.
 pub async fn published_checkpoint(
     objects: &Objects,
     key: &VerifierKey,
 ) -> Result<Option<VerifiedCheckpoint>, LedgerError> {
-    match objects.get(&checkpoint_name()?).await {
+    match objects.get(&checkpoint_name(Place::of(key))?).await {
         Ok(bytes) => {
             let note = core::str::from_utf8(&bytes).map_err(|_| LedgerError::Tile(TileError::Contents))?;
             Ok(Some(key.verify_checkpoint(note)?))
@@ -148,9 +195,10 @@ pub async fn published_checkpoint(
 }
 
 /// The edge of the published tree out of its tiles, checked against the signed root.
-async fn published_edge(
+pub(super) async fn published_edge(
     store: &Store,
     objects: &Objects,
+    place: Place,
     checkpoint: &VerifiedCheckpoint,
 ) -> Result<(Edge, EdgeTiles), LedgerError> {
     let size = checkpoint.size();
@@ -163,16 +211,16 @@ async fn published_edge(
         let (index, partial) = (width / u64::from(WIDTH), width % u64::from(WIDTH));
         let hashes = if level == 0 {
             let width = u16::try_from(partial).unwrap_or(0);
-            tiles.bundle = match named(objects, index, width).await? {
+            tiles.bundle = match named(objects, place, index, width).await? {
                 Some(bundle) => bundle,
                 None => match kept(store, index, width).await? {
                     Some(bundle) => bundle,
-                    None => bundle(objects, index, width).await?,
+                    None => bundle(objects, place, index, width).await?,
                 },
             };
             tile::entries(width, &tiles.bundle)?.into_iter().map(Hash::leaf).collect()
         } else {
-            let below = (index * u64::from(WIDTH)..width).map(|n| full_hashes(objects, level - 1, n));
+            let below = (index * u64::from(WIDTH)..width).map(|n| full_hashes(objects, place, level - 1, n));
             try_join_all(below).await?.iter().map(|h| tile::fold(h)).collect()
         };
         tiles.hashes.push(hashes);
@@ -213,29 +261,39 @@ async fn kept(store: &Store, index: u64, width: u16) -> Result<Option<Vec<u8>>, 
 }
 
 /// The first `width` entries of a published bundle, from the object of that width or the full one.
-async fn named(objects: &Objects, index: u64, width: u16) -> Result<Option<Vec<u8>>, LedgerError> {
+async fn named(
+    objects: &Objects,
+    place: Place,
+    index: u64,
+    width: u16,
+) -> Result<Option<Vec<u8>>, LedgerError> {
     if width == 0 {
         return Ok(Some(Vec::new()));
     }
     let partial = match width {
         WIDTH => None,
-        _ => there(objects, &name(partial_bundle_name(index, width))?).await?,
+        _ => there(objects, &name(place.partial_bundle(index, width))?).await?,
     };
     let found = match partial {
         Some(bytes) => Some(bytes),
-        None => there(objects, &name(full_name(Tile { kind: Kind::Entries, index, width: WIDTH }))?).await?,
+        None => there(objects, &name(place.full(Tile { kind: Kind::Entries, index, width: WIDTH }))?).await?,
     };
     found.map(|bytes| prefix(width, &bytes)).transpose()
 }
 
 /// The same from whatever object has them. Partial bundles are deleted once they are no longer needed, and an older
 /// checkpoint may have come back over a newer one: then a wider one is there.
-async fn bundle(objects: &Objects, index: u64, width: u16) -> Result<Vec<u8>, LedgerError> {
-    if let Some(bundle) = named(objects, index, width).await? {
+pub(super) async fn bundle(
+    objects: &Objects,
+    place: Place,
+    index: u64,
+    width: u16,
+) -> Result<Vec<u8>, LedgerError> {
+    if let Some(bundle) = named(objects, place, index, width).await? {
         return Ok(bundle);
     }
     for wider in width + 1..WIDTH {
-        if let Some(bytes) = there(objects, &name(partial_bundle_name(index, wider))?).await? {
+        if let Some(bytes) = there(objects, &name(place.partial_bundle(index, wider))?).await? {
             return prefix(width, &bytes);
         }
     }
@@ -247,7 +305,7 @@ fn prefix(width: u16, bundle: &[u8]) -> Result<Vec<u8>, LedgerError> {
     Ok(bundle.get(..length).ok_or(TileError::Contents)?.to_vec())
 }
 
-async fn there(objects: &Objects, name: &Name) -> Result<Option<Bytes>, ObjectError> {
+pub(super) async fn there(objects: &Objects, name: &Name) -> Result<Option<Bytes>, ObjectError> {
     match objects.get(name).await {
         Ok(bytes) => Ok(Some(bytes)),
         Err(ObjectError::Missing) => Ok(None),
@@ -320,6 +378,7 @@ pub(super) async fn read_on(
 async fn replay(
     store: &Store,
     objects: &Objects,
+    place: Place,
     edge: &Edge,
     head: Head,
     checkpoint: &VerifiedCheckpoint,
@@ -331,7 +390,7 @@ async fn replay(
     let mut walked = head.edge.clone();
     let mut at = from;
     while at < to {
-        for entry in entries_of(objects, at, to).await? {
+        for entry in entries_of(objects, place, at, to).await? {
             Entry::parse(&entry)?;
             walked.append(Hash::leaf(&entry));
             at += 1;
@@ -344,7 +403,7 @@ async fn replay(
     let mut current = head;
     while current.edge.size() < to {
         let first = current.edge.size();
-        let new: Vec<NewEntry> = entries_of(objects, first, to)
+        let new: Vec<NewEntry> = entries_of(objects, place, first, to)
             .await?
             .into_iter()
             .map(|entry| NewEntry { reference: reference::derived(&entry), entry, sealed: Vec::new() })
@@ -366,16 +425,26 @@ async fn replay(
 }
 
 /// The published entries from `first` to the end of its bundle, or to `to`, as the object store has them.
-pub(super) async fn entries_of(objects: &Objects, first: u64, to: u64) -> Result<Vec<Vec<u8>>, LedgerError> {
+pub(super) async fn entries_of(
+    objects: &Objects,
+    place: Place,
+    first: u64,
+    to: u64,
+) -> Result<Vec<Vec<u8>>, LedgerError> {
     let width = u64::from(WIDTH);
     let index = first / width;
     let count = u16::try_from((to - index * width).min(width)).unwrap_or(WIDTH);
-    after(first, count, &bundle(objects, index, count).await?)
+    after(first, count, &bundle(objects, place, index, count).await?)
 }
 
 /// The same for whoever has verified the checkpoint and holds what this answers against its root.
-pub async fn published_entries(objects: &Objects, first: u64, to: u64) -> Result<Vec<Vec<u8>>, LedgerError> {
-    entries_of(objects, first, to).await
+pub async fn published_entries(
+    objects: &Objects,
+    key: &VerifierKey,
+    first: u64,
+    to: u64,
+) -> Result<Vec<Vec<u8>>, LedgerError> {
+    entries_of(objects, Place::of(key), first, to).await
 }
 
 /// The entries from `first` on out of a bundle of `count`.

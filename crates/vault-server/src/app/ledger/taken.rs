@@ -111,11 +111,17 @@ impl Ledger {
         while edge.size() < checkpoint.size() {
             // The last bundle, if it is not full, from memory: the object of just this width goes when the log grows.
             let entries = match checkpoint.size() - edge.size() {
+                _ if let Some(remains) = &running.remains => {
+                    remains.entries(&self.0.store, &self.0.objects, edge.size()).await?
+                }
                 left if left < u64::from(WIDTH) => {
                     after(edge.size(), u16::try_from(left).unwrap_or(WIDTH), &published.tiles.bundle)?
                 }
-                _ => entries_of(&self.0.objects, edge.size(), checkpoint.size()).await?,
+                _ => entries_of(&self.0.objects, running.place(), edge.size(), checkpoint.size()).await?,
             };
+            if entries.is_empty() {
+                return Err(LedgerError::Tile(TileError::Contents));
+            }
             for bytes in entries {
                 let index = edge.size();
                 edge.append(Hash::leaf(&bytes));

@@ -1,6 +1,7 @@
 //! Root epochs as the database knows them, what they wrap beside KEKs, and what hangs on resume keys.
 
 use sqlx::any::AnyRow;
+use vault_core::audit::succession;
 use vault_core::ids::ResumeKeyId;
 use vault_core::keys::lifecycle::KeyState;
 use vault_core::time::Timestamp;
@@ -19,7 +20,8 @@ pub async fn put_epoch(conn: &mut Conn, epoch: u32, state: KeyState, created_at:
 /// How many wraps each root epoch holds: KEK versions and log keys.
 pub async fn held_by_epochs(conn: &mut Conn) -> Result<Vec<(u32, u64)>, StoreError> {
     let text = "SELECT root_epoch, COUNT(*) AS held FROM
-                (SELECT root_epoch FROM keks WHERE state <> 'destroyed' UNION ALL SELECT root_epoch FROM log_keys) AS w
+                (SELECT root_epoch FROM keks WHERE state <> 'destroyed' UNION ALL SELECT root_epoch FROM log_keys
+                  WHERE state <> 'destroyed') AS w
                 GROUP BY root_epoch";
     let rows = sqlx::query(text).fetch_all(conn).await?;
     rows.iter()
@@ -43,13 +45,38 @@ pub struct LogKeyRow {
     pub public_key: String,
 }
 
-/// The log key called `name`.
-pub async fn log_key(conn: &mut Conn, name: &str) -> Result<Option<LogKeyRow>, StoreError> {
-    let row = sqlx::query("SELECT name, root_epoch, wrap, public_key FROM log_keys WHERE name = $1")
-        .bind(name.to_owned())
-        .fetch_optional(conn)
+/// The key in force of the log that was first called `base`: its own, or its last successor's.
+pub async fn log_key(conn: &mut Conn, base: &str) -> Result<Option<LogKeyRow>, StoreError> {
+    let rows = sqlx::query("SELECT name, root_epoch, wrap, public_key FROM log_keys WHERE state = 'active'")
+        .fetch_all(conn)
         .await?;
-    row.as_ref().map(read_log_key).transpose()
+    let keys = rows.iter().map(read_log_key).collect::<Result<Vec<_>, _>>()?;
+    let of_this = |key: &LogKeyRow| succession::origin(base, succession::generation(&key.name)) == key.name;
+    let mut keys = keys.into_iter().filter(of_this);
+    match (keys.next(), keys.next()) {
+        (key, None) => Ok(key),
+        _ => Err(StoreError::Corrupt { table: "log_keys", what: "two keys in force" }),
+    }
+}
+
+/// Ends a log key: its wrap goes, and its public half stays, for those who verify. False when it was not in force.
+pub async fn end_log_key(conn: &mut Conn, name: &str) -> Result<bool, StoreError> {
+    let text = "UPDATE log_keys SET state = 'destroyed', wrap = $2 WHERE name = $1 AND state = 'active'";
+    let done = sqlx::query(text).bind(name.to_owned()).bind(Vec::<u8>::new()).execute(conn).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Whether the log key with this public half has ended.
+pub async fn log_key_has_ended(conn: &mut Conn, public_key: &str) -> Result<bool, StoreError> {
+    let text = "SELECT 1 FROM log_keys WHERE public_key = $1 AND state = 'destroyed'";
+    Ok(sqlx::query(text).bind(public_key.to_owned()).fetch_optional(conn).await?.is_some())
+}
+
+/// When the key in force was made.
+pub async fn log_key_made_at(conn: &mut Conn, name: &str) -> Result<Option<Timestamp>, StoreError> {
+    let row = sqlx::query("SELECT created_at FROM log_keys WHERE name = $1").bind(name.to_owned());
+    let row = row.fetch_optional(conn).await?;
+    row.map(|row| Columns::of("log_keys", &row).time("created_at")).transpose()
 }
 
 fn read_log_key(row: &AnyRow) -> Result<LogKeyRow, StoreError> {
@@ -79,7 +106,8 @@ pub async fn insert_log_key(conn: &mut Conn, key: &LogKeyRow, now: Timestamp) ->
 
 /// Every log key under `epoch`.
 pub async fn log_keys_under(conn: &mut Conn, epoch: u32) -> Result<Vec<LogKeyRow>, StoreError> {
-    let rows = sqlx::query("SELECT name, root_epoch, wrap, public_key FROM log_keys WHERE root_epoch = $1")
+    let rows = sqlx::query("SELECT name, root_epoch, wrap, public_key FROM log_keys
+                            WHERE root_epoch = $1 AND state <> 'destroyed'")
         .bind(i64::from(epoch))
         .fetch_all(conn)
         .await?;
