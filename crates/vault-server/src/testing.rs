@@ -61,7 +61,8 @@ pub struct House {
     people: BTreeMap<&'static str, (PersonId, String)>,
 }
 
-fn passphrase() -> Arc<Passphrase> {
+/// The passphrase of the vault's keyring.
+pub fn passphrase() -> Arc<Passphrase> {
     Arc::new(Passphrase::new(Zeroizing::new(b"correct horse battery".to_vec())).unwrap())
 }
 
@@ -124,6 +125,26 @@ impl House {
         let vault = node(&self.dir, &self.clock, self.objects.as_ref(), "").await;
         vault.unseal(passphrase()).await.unwrap();
         Self { app: crate::http::public(&vault), vault, ..self }
+    }
+
+    /// Another process over the same vault, sealed: what is done at the console.
+    pub async fn console(&self) -> Arc<Vault> {
+        node(&self.dir, &self.clock, self.objects.as_ref(), "").await
+    }
+
+    /// The vault is stopped, and stays so.
+    pub async fn stop(&self) {
+        self.vault.close().await;
+    }
+
+    /// The same after a start that may be refused.
+    pub async fn started(self) -> Result<Self, crate::app::error::Failure> {
+        let vault = node(&self.dir, &self.clock, self.objects.as_ref(), "").await;
+        if let Err(e) = vault.unseal(passphrase()).await {
+            vault.close().await;
+            return Err(e);
+        }
+        Ok(Self { app: crate::http::public(&vault), vault, ..self })
     }
 
     /// Another node of the same vault.

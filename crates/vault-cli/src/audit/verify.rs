@@ -36,6 +36,10 @@ pub struct VerifyArgs {
     /// A checkpoint seen before, which the log must extend; may be given more than once
     #[arg(long, value_name = "FILE")]
     known_checkpoint: Vec<PathBuf>,
+    /// The key of a log that this one succeeds, as it was known before: one that the log does not name is a finding; may be
+    /// given more than once
+    #[arg(long, value_name = "KEY")]
+    predecessor_key: Vec<String>,
     /// Keep the verified checkpoint here when nothing was found, for --known-checkpoint next time
     #[arg(long, value_name = "FILE")]
     save_checkpoint: Option<PathBuf>,
@@ -50,10 +54,14 @@ pub fn public_key(text: &str) -> Result<VerifierKey, Failure> {
 pub fn run(context: &Context<'_>, args: &VerifyArgs) -> Result<Report, Failure> {
     let key = public_key(&args.public_key)?;
     let known = args.known_checkpoint.iter().map(|path| read_note(path)).collect::<Result<Vec<_>, _>>()?;
-    let report = match &args.bundle {
+    let predecessors = args.predecessor_key.iter().map(|key| public_key(key)).collect::<Result<Vec<_>, _>>()?;
+    let mut report = match &args.bundle {
         Some(path) => verified(&mut Export::open(path)?, &key, &known)?,
         None => verified(&mut Server::new(&context.client()?), &key, &known)?,
     };
+    if report.checkpoint.is_some() {
+        predecessors.iter().for_each(|key| report.expect_predecessor(key));
+    }
     if let (Some(path), true, Some(checkpoint)) = (&args.save_checkpoint, report.is_clean(), &report.checkpoint) {
         save(path, checkpoint.note())?;
     }
@@ -120,6 +128,14 @@ fn told(key: &VerifierKey, report: &verify::Report) -> Report {
         .collect();
     let warnings: Vec<Value> =
         report.warnings.iter().map(|warning| json!({"code": warning.code(), "detail": warning.to_string()})).collect();
+    let predecessors: Vec<Value> = report
+        .predecessors
+        .iter()
+        .map(|one| {
+            json!({"public_key": one.key.to_string(), "because": one.because.as_str(), "carried": one.carried,
+                "lost": one.lost})
+        })
+        .collect();
     let slots = report.slots;
     let json = json!({
         "verified": report.is_clean(),
@@ -129,6 +145,7 @@ fn told(key: &VerifierKey, report: &verify::Report) -> Report {
         "entries": report.entries,
         "known_checkpoints_extended": report.known_extended,
         "slots": {"opened": slots.opened, "withheld": slots.withheld, "erased": slots.erased, "missing": slots.missing},
+        "predecessors": predecessors,
         "findings": findings,
         "findings_total": report.findings_total,
         "warnings": warnings,
@@ -146,6 +163,15 @@ fn told(key: &VerifierKey, report: &verify::Report) -> Report {
     ));
     if report.known_extended > 0 {
         text.push_str(&format!("It extends {} checkpoint(s) seen before.\n", report.known_extended));
+    }
+    for one in &report.predecessors {
+        text.push_str(&format!(
+            "It succeeds {} ({}): {} entries carried, {} lost.\n",
+            one.key,
+            one.because.as_str(),
+            one.carried,
+            one.lost
+        ));
     }
     for finding in report.findings.iter().take(TOLD) {
         text.push_str(&format!("finding: {finding}\n"));

@@ -90,7 +90,8 @@ fn given(config: &Config) -> Result<Passphrase, CommandError> {
 
 fn token(path: &Path) -> Result<Zeroizing<String>, CommandError> {
     let bytes = private_file::read(path, TOKEN)?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| CommandError::Refused("the token's file is not text".to_owned()))?;
+    let text =
+        std::str::from_utf8(&bytes).map_err(|_| CommandError::Refused("the token's file is not text".to_owned()))?;
     Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
@@ -131,7 +132,8 @@ fn declared(succeeded: &Succeeded) -> Vec<String> {
     let mut lines = told(&succeeded.found);
     lines.extend([
         format!("log public key    {}", succeeded.key),
-        "                  give it to every auditor; the former one verifies what it signed, and nothing new".to_owned(),
+        "                  give it to every auditor; the former one verifies what it signed, and nothing new"
+            .to_owned(),
         "next              start the server: it publishes the successor, and what it carries, beside the former log"
             .to_owned(),
         "                  make a backup: one from before cannot be put in service any more".to_owned(),

@@ -380,6 +380,11 @@ impl Config {
         if self.log_name.is_empty() || self.log_name.chars().any(|c| c.is_whitespace() || c == '+' || c.is_control()) {
             return Err(ConfigError::Contradiction("log_name: a name without spaces or '+' (c2sp.org/signed-note)"));
         }
+        if vault_core::audit::succession::generation(&self.log_name) > 1 {
+            return Err(ConfigError::Contradiction(
+                "log_name: the name of the first log; which successor is in force, the database says",
+            ));
+        }
         if !self.roles.contains(&Role::Keys) {
             return Err(ConfigError::Contradiction(
                 "roles: a node without `keys` would need sealed intake, which this version does not have; add `keys`",

@@ -71,6 +71,14 @@ impl Faulty {
         self.inner.get(&Path::from(name)).await.ok()?.bytes().await.ok()
     }
 
+    /// Takes away what lies there, if anything does.
+    pub async fn remove(&self, name: &str) {
+        match self.inner.delete(&Path::from(name)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(e) => panic!("{e}"),
+        }
+    }
+
     fn called(&self, what: &str, at: &Path) -> Option<Persisted> {
         if self.down.load(Ordering::SeqCst) {
             return Some(false);

@@ -19,6 +19,14 @@ struct Reader {
 /// The verifier finds nothing in the published log, and every checkpoint in `known` is a beginning of it. Answers the
 /// checkpoint and how many entries there are.
 pub async fn sound(vault: &Vault, known: &[String]) -> (String, u64) {
+    let report = report(vault, known).await;
+    assert_eq!(report.findings, []);
+    assert_eq!(report.known_extended, known.len() as u64);
+    (report.checkpoint.unwrap().note().to_owned(), report.entries)
+}
+
+/// What the verifier says of the published log.
+pub async fn report(vault: &Vault, known: &[String]) -> verify::Report {
     let ledger = vault.ledger().unwrap();
     let checkpoint = ledger.checkpoint().unwrap();
     let mut shown = Reader { note: checkpoint.note().to_owned(), tiles: BTreeMap::new(), openings: Vec::new() };
@@ -38,9 +46,7 @@ pub async fn sound(vault: &Vault, known: &[String]) -> (String, u64) {
         from = page.next.unwrap_or(u64::MAX);
     }
     let Ok(report) = verify::verify(&mut shown, &ledger.verifier().unwrap(), known, |_, _| ());
-    assert_eq!(report.findings, []);
-    assert_eq!(report.known_extended, known.len() as u64);
-    (checkpoint.note().to_owned(), report.entries)
+    report
 }
 
 impl Source for Reader {

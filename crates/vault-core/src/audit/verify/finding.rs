@@ -204,7 +204,9 @@ pub enum Warning {
         by: u64,
     },
     /// From here on the log is signed by another key, which two officers declared.
-    #[error("entry {index} declares a successor log: {carried} entries of its predecessor are carried, {lost} are lost")]
+    #[error(
+        "entry {index} declares a successor log: {carried} entries of its predecessor are carried, {lost} are lost"
+    )]
     Succeeded {
         /// The declaration.
         index: u64,

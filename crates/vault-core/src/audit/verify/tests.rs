@@ -449,7 +449,9 @@ mod successions {
         next.entries.truncate(carried as usize);
         next.openings.retain(|(index, _), _| *index < carried);
         next.signer = std::sync::Arc::new(signer);
-        next.append(&declared.draft(at(carried)).prepare(&OpeningKeys { staff: &keys(), record: None }).expect("it fits"));
+        next.append(
+            &declared.draft(at(carried)).prepare(&OpeningKeys { staff: &keys(), record: None }).expect("it fits"),
+        );
         for n in 0..further {
             next.append(&prepared(carried + 1 + n));
         }
@@ -473,14 +475,21 @@ mod successions {
         let report = next.verify(&[]);
         assert!(report.is_clean(), "{:?}", report.findings);
         assert_eq!(warnings(&report), ["succeeded"]);
-        assert_eq!((report.predecessors.len(), report.predecessors[0].carried, report.predecessors[0].lost), (1, 400, 200));
+        assert_eq!(
+            (report.predecessors.len(), report.predecessors[0].carried, report.predecessors[0].lost),
+            (1, 400, 200)
+        );
         for (size, note) in notes {
             let report = next.verify(&[note]);
             assert!(report.is_clean(), "{size}: {:?}", report.findings);
             if size <= 400 {
                 assert_eq!((report.known_extended, warnings(&report)), (1, vec!["succeeded"]), "{size}");
             } else {
-                assert_eq!((report.known_extended, warnings(&report)), (0, vec!["succeeded", "loss_declared"]), "{size}");
+                assert_eq!(
+                    (report.known_extended, warnings(&report)),
+                    (0, vec!["succeeded", "loss_declared"]),
+                    "{size}"
+                );
             }
         }
         // More than was declared; another history of what is carried, and of what is lost; another key's.
@@ -508,7 +517,9 @@ mod successions {
             |d| d.carried -= 1,
             |d| d.root = Hash::leaf(b"x"),
             |d| d.predecessor = CheckpointSigner::new(BASE, &LogSeed::generate()).expect("valid").verifier().clone(),
-            |d| d.key = CheckpointSigner::new(&origin(BASE, 2), &LogSeed::generate()).expect("valid").verifier().clone(),
+            |d| {
+                d.key = CheckpointSigner::new(&origin(BASE, 2), &LogSeed::generate()).expect("valid").verifier().clone()
+            },
             |d| d.lost = 0,
         ];
         for (number, change) in changes.into_iter().enumerate() {

@@ -19,9 +19,9 @@ use super::publish::Published;
 use super::recover::{self, read_on};
 use super::sequencer::End;
 use super::{LedgerError, Running, Shared, lock};
-use crate::store::{StoreError, keys};
 use crate::store::leases::Lease;
 use crate::store::log::{self, Head};
+use crate::store::{StoreError, keys};
 
 /// How often the head is looked at while nobody here waits for an entry.
 const LOOK: Duration = Duration::from_millis(500);

@@ -59,8 +59,8 @@ use vault_core::time::Clock;
 pub use error::LedgerError;
 pub use evidence::{OpeningState, Page, SlotView, View};
 pub use keys::VaultKeys;
-pub use remains::{Remains, remains};
 pub use recover::{published_checkpoint, published_entries};
+pub use remains::{Remains, remains};
 pub use taken::{DESTROY, KeyFacts, TakenAway};
 
 use crate::metrics::Metrics;
@@ -350,7 +350,14 @@ impl Ledger {
                 None => signer.sign(recovered.head.edge.size(), recovered.head.edge.root()),
             };
             if recovered.behind > 0 {
-                publish::write(&shared.objects, Place::of(signer.verifier()), &recovered.full, &recovered.tiles, &checkpoint).await?;
+                publish::write(
+                    &shared.objects,
+                    Place::of(signer.verifier()),
+                    &recovered.full,
+                    &recovered.tiles,
+                    &checkpoint,
+                )
+                .await?;
                 let entries = recovered.behind;
                 tracing::info!(entries, "published what the database had ahead of the published log");
             }

@@ -181,7 +181,10 @@ impl Publisher {
                 Some(found) if found.size() >= published.size() => return Ok(()),
                 _ => tracing::warn!(size = published.size(), "the published checkpoint was older than it had been"),
             }
-            self.shared.objects.put(&checkpoint_name(self.running.place())?, published.checkpoint.note().to_owned()).await?;
+            self.shared
+                .objects
+                .put(&checkpoint_name(self.running.place())?, published.checkpoint.note().to_owned())
+                .await?;
             Ok::<_, LedgerError>(())
         };
         if let Err(e) = outcome.await {

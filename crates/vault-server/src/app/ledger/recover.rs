@@ -28,8 +28,8 @@ use super::publish::{Published, checkpoint_name, full_hashes, name};
 use super::tiles::{EdgeTiles, Full, Place};
 use crate::app::reference;
 use crate::objects::{Name, ObjectError, Objects};
-use crate::store::{Store, keys};
 use crate::store::log::{self, Head, NewEntry};
+use crate::store::{Store, keys};
 
 /// Objects looked for at once.
 const AT_ONCE: usize = 16;
@@ -146,7 +146,8 @@ async fn refuse_without_checkpoint(
     let full = |kind| name(place.full(Tile { kind, index: 0, width: WIDTH }));
     let mut there = objects.exists(&full(Kind::Entries)?).await? || objects.exists(&full(Kind::Hashes(0))?).await?;
     let first = if head.edge.size() == 1 { 2 } else { 1 };
-    let partials: Vec<_> = (first..WIDTH).map(|width| name(place.partial_bundle(0, width))).collect::<Result<_, _>>()?;
+    let partials: Vec<_> =
+        (first..WIDTH).map(|width| name(place.partial_bundle(0, width))).collect::<Result<_, _>>()?;
     for some in partials.chunks(AT_ONCE) {
         there |= try_join_all(some.iter().map(|name| objects.exists(name))).await?.contains(&true);
     }
@@ -261,12 +262,7 @@ async fn kept(store: &Store, index: u64, width: u16) -> Result<Option<Vec<u8>>, 
 }
 
 /// The first `width` entries of a published bundle, from the object of that width or the full one.
-async fn named(
-    objects: &Objects,
-    place: Place,
-    index: u64,
-    width: u16,
-) -> Result<Option<Vec<u8>>, LedgerError> {
+async fn named(objects: &Objects, place: Place, index: u64, width: u16) -> Result<Option<Vec<u8>>, LedgerError> {
     if width == 0 {
         return Ok(Some(Vec::new()));
     }
@@ -283,12 +279,7 @@ async fn named(
 
 /// The same from whatever object has them. Partial bundles are deleted once they are no longer needed, and an older
 /// checkpoint may have come back over a newer one: then a wider one is there.
-pub(super) async fn bundle(
-    objects: &Objects,
-    place: Place,
-    index: u64,
-    width: u16,
-) -> Result<Vec<u8>, LedgerError> {
+pub(super) async fn bundle(objects: &Objects, place: Place, index: u64, width: u16) -> Result<Vec<u8>, LedgerError> {
     if let Some(bundle) = named(objects, place, index, width).await? {
         return Ok(bundle);
     }

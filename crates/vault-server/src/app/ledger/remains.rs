@@ -117,6 +117,7 @@ pub async fn remains(
     let had = newest.as_ref().map_or(0, VerifiedCheckpoint::size);
     let had = had.max(head.as_ref().map_or(0, |head| head.edge.size()));
     let (longest, follows) = (wide(database.len()).max(wide(published.len())), head_follows(&database, head.as_ref()));
+    let apart = survivors.alike < wide(database.len().min(published.len()));
     let lost = had.saturating_sub(survivors.size);
     let copy = if survivors.from_published { &published } else { &database };
     let leaves = copy.iter().take(usize::try_from(survivors.size).unwrap_or(usize::MAX)).copied().collect();
@@ -127,7 +128,7 @@ pub async fn remains(
         known: newest,
         survivors,
         lost,
-        whole: opens && follows && lost == 0 && survivors.size == longest,
+        whole: opens && follows && !apart && lost == 0 && survivors.size == longest,
         head,
         leaves,
     })
@@ -139,7 +140,9 @@ fn wide(n: usize) -> u64 {
 
 /// Whether the database's head is that of its own entries.
 fn head_follows(leaves: &[Hash], head: Option<&Head>) -> bool {
-    head.is_some_and(|head| head.edge.size() == wide(leaves.len()) && head.edge.to_bytes() == edge_of(leaves).to_bytes())
+    head.is_some_and(|head| {
+        head.edge.size() == wide(leaves.len()) && head.edge.to_bytes() == edge_of(leaves).to_bytes()
+    })
 }
 
 fn edge_of(leaves: &[Hash]) -> Edge {

@@ -91,10 +91,10 @@ impl<'v> Examination<'v> {
     /// Opens custody and reads every copy of the log. `notes`: checkpoints that were seen outside.
     pub async fn of(vault: &'v Arc<Vault>, passphrase: Arc<Passphrase>, notes: &[String]) -> Result<Self, Failure> {
         vault.keys.unseal(passphrase).await?;
-        let key: VerifierKey = vault.keys.log_public_key().await?.parse().map_err(|e| {
-            Failure::new(Code::IntegrityFailure).because(e)
-        })?;
-        let known = notes.iter().map(|note| key.verify_checkpoint(note)).collect::<Result<Vec<VerifiedCheckpoint>, _>>();
+        let key: VerifierKey =
+            vault.keys.log_public_key().await?.parse().map_err(|e| Failure::new(Code::IntegrityFailure).because(e))?;
+        let known =
+            notes.iter().map(|note| key.verify_checkpoint(note)).collect::<Result<Vec<VerifiedCheckpoint>, _>>();
         let known = known.map_err(|e| {
             Failure::new(Code::InvalidRequest).detail("a known checkpoint is not one of this log").because(e)
         })?;
@@ -168,7 +168,8 @@ impl<'v> Examination<'v> {
             let detail = "the log is not what it was when the successor was proposed: look again, and propose anew";
             return Err(Failure::new(Code::Conflict).detail(detail));
         }
-        let running = || Failure::new(Code::Conflict).detail("a node of this vault keeps its log: stop every node first");
+        let running =
+            || Failure::new(Code::Conflict).detail("a node of this vault keeps its log: stop every node first");
         let lease = vault.ledger.take_office().await?.ok_or_else(running)?;
         let outcome = self.declare(&proposal, &caller, staff.as_ref()).await;
         vault.ledger.leave_office(&lease).await;

@@ -72,13 +72,6 @@ impl KeyService {
         let mut conn = self.store.read().await?;
         Ok(self.log_key_row(conn.conn()).await?.public_key)
     }
-
-    /// When the log's signing key was made.
-    pub async fn log_key_made_at(&self) -> Result<Timestamp, KeyError> {
-        let mut conn = self.store.read().await?;
-        let row = self.log_key_row(conn.conn()).await?;
-        keys::log_key_made_at(conn.conn(), &row.name).await?.ok_or_else(|| self.no_log_key())
-    }
 }
 
 fn signer(name: &str, seed: &LogSeed) -> Result<CheckpointSigner, KeyError> {

@@ -31,7 +31,8 @@ pub use kek::{
     Counted, KekRow, active, count_moved, count_uses, insert_kek, kek, keks, keks_under, move_kek, step_kek,
 };
 pub use root::{
-    LogKeyRow, end_log_key, held_by_epochs, insert_log_key, log_key, log_key_has_ended, log_key_made_at, log_keys_under, move_log_key, put_epoch, uploads_under,
+    LogKeyRow, end_log_key, held_by_epochs, insert_log_key, log_key, log_key_has_ended, log_keys_under, move_log_key,
+    put_epoch, uploads_under,
 };
 pub use rotations::{
     Advance, RotationRow, RotationState, advance_rotation, begin_work, finish_rotation, pause_rotation, put_rotation,

@@ -72,13 +72,6 @@ pub async fn log_key_has_ended(conn: &mut Conn, public_key: &str) -> Result<bool
     Ok(sqlx::query(text).bind(public_key.to_owned()).fetch_optional(conn).await?.is_some())
 }
 
-/// When the key in force was made.
-pub async fn log_key_made_at(conn: &mut Conn, name: &str) -> Result<Option<Timestamp>, StoreError> {
-    let row = sqlx::query("SELECT created_at FROM log_keys WHERE name = $1").bind(name.to_owned());
-    let row = row.fetch_optional(conn).await?;
-    row.map(|row| Columns::of("log_keys", &row).time("created_at")).transpose()
-}
-
 fn read_log_key(row: &AnyRow) -> Result<LogKeyRow, StoreError> {
     let columns = Columns::of("log_keys", row);
     Ok(LogKeyRow {
@@ -106,11 +99,13 @@ pub async fn insert_log_key(conn: &mut Conn, key: &LogKeyRow, now: Timestamp) ->
 
 /// Every log key under `epoch`.
 pub async fn log_keys_under(conn: &mut Conn, epoch: u32) -> Result<Vec<LogKeyRow>, StoreError> {
-    let rows = sqlx::query("SELECT name, root_epoch, wrap, public_key FROM log_keys
-                            WHERE root_epoch = $1 AND state <> 'destroyed'")
-        .bind(i64::from(epoch))
-        .fetch_all(conn)
-        .await?;
+    let rows = sqlx::query(
+        "SELECT name, root_epoch, wrap, public_key FROM log_keys
+                            WHERE root_epoch = $1 AND state <> 'destroyed'",
+    )
+    .bind(i64::from(epoch))
+    .fetch_all(conn)
+    .await?;
     rows.iter().map(read_log_key).collect()
 }
 
