@@ -25,5 +25,6 @@ mod restrict;
 mod rotation;
 mod scopes;
 mod story;
+mod succession;
 mod tampering;
 mod trouble;

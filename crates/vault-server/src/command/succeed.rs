@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use vault_core::audit::succession::Because;
-use vault_core::keys::keyring::Passphrase;
+use vault_core::keys::keyring::{Passphrase, Setting};
 use zeroize::Zeroizing;
 
-use super::{CommandError, block_on, listen, passphrase, protect};
+use super::{CommandError, block_on, listen, passphrase, protect, stores};
+use crate::app::error::Failure;
 use crate::app::succession::{Examination, Found, Succeeded};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::custody::{CustodyError, private_file};
 use crate::state::Vault;
+use crate::store::keys;
 
 /// Longest file with a token.
 const TOKEN: usize = 256;
@@ -50,8 +52,10 @@ pub enum Step {
 
 /// Does one of the two steps; answers what to tell of it, in lines.
 pub fn succeed(asked: &Asked, variables: impl Iterator<Item = (String, String)>) -> Result<Vec<String>, CommandError> {
-    let config = Config::load(&asked.config, variables)?;
-    protect(true)?;
+    let mut config = Config::load(&asked.config, variables)?;
+    // One that was made for trying out is succeeded like any other.
+    config.setting = block_on(setting(&config))?;
+    protect(config.setting == Setting::Production)?;
     // Whoever holds these is a server under this configuration; as long as they are held here none starts.
     let _stopped = (listen(config.listen)?, listen(config.admin_listen)?);
     let token = token(&asked.token)?;
@@ -74,6 +78,19 @@ pub fn succeed(asked: &Asked, variables: impl Iterator<Item = (String, String)>)
         vault.close().await;
         polling.abort();
         outcome
+    })
+}
+
+async fn setting(config: &Config) -> Result<Setting, CommandError> {
+    let (store, _) = stores(config).await?;
+    let made_by = match store.read().await {
+        Ok(mut reader) => keys::meta(reader.conn(), "made_by").await,
+        Err(e) => Err(e),
+    };
+    store.close().await;
+    Ok(match made_by.map_err(Failure::from)?.as_deref() {
+        Some("dev") => Setting::Development,
+        _ => Setting::Production,
     })
 }
 
