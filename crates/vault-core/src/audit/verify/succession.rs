@@ -17,7 +17,7 @@ use crate::audit::succession::{Because, Declaration};
 /// An entry `log.started`, as it is found.
 pub(super) enum Started {
     /// A log without a predecessor, and the key it names.
-    First(Option<VerifierKey>),
+    First(Option<Box<VerifierKey>>),
     /// A successor.
     Declared(Box<Declaration>),
     /// Neither.
@@ -30,7 +30,7 @@ impl Started {
             return None;
         }
         Some(match Declaration::of(entry) {
-            None => Self::First(entry.data("key").and_then(|key| key.as_str()?.parse().ok())),
+            None => Self::First(entry.data("key").and_then(|key| key.as_str()?.parse().ok().map(Box::new))),
             Some(Ok(declaration)) => Self::Declared(Box::new(declaration)),
             Some(Err(_)) => Self::Invalid,
         })
@@ -87,7 +87,7 @@ impl Successions {
     /// An entry `log.started` at `index`, behind entries with this root.
     pub(super) fn started(&mut self, index: u64, root: Hash, started: Started, report: &mut Report) {
         match started {
-            Started::First(key) if index == 0 => self.key = key,
+            Started::First(key) if index == 0 => self.key = key.map(|key| *key),
             Started::Declared(declaration) => {
                 let follows = self.key.as_ref() == Some(&declaration.predecessor);
                 if !follows || declaration.carried != index || declaration.root != root {

@@ -567,7 +567,7 @@ mod successions {
         let report = third.verify(&known);
         assert!(report.is_clean(), "{:?}", report.findings);
         assert_eq!((report.known_extended, report.predecessors.len(), report.slots.erased), (2, 2, 1));
-        let report = third.verify(&[second.checkpoint.clone()]);
+        let report = third.verify(core::slice::from_ref(&second.checkpoint));
         assert!(report.is_clean() && warnings(&report).contains(&"loss_declared"), "{:?}", report.warnings);
         // Shown again although a predecessor erased it.
         third.openings.insert((5, SlotName::Staff), Kept::Withheld);

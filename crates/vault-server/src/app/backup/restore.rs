@@ -214,7 +214,7 @@ async fn against_log(
     let waited = waiting(folder, verified)?;
     let mut sequenced = HashSet::new();
     while edge.size() < there {
-        for entry in ledger::published_entries(objects, &key, edge.size(), there).await? {
+        for entry in ledger::published_entries(objects, key, edge.size(), there).await? {
             look(&mut edge, &entry);
             if waited.contains(&entry) {
                 sequenced.insert(entry);

@@ -270,7 +270,7 @@ async fn p9_p6_a_true_loss_takes_two_officers_and_a_declared_successor() {
     assert!(key.starts_with("test.example/log/successor/2+"), "{key}");
     holds_what_survived(&stage, &told).await;
     // The verifier: clean, held to the former log's checkpoints, and told of the loss.
-    let (note, _) = oracle::sound(&stage.house.vault, &[told.note.clone()]).await;
+    let (note, _) = oracle::sound(&stage.house.vault, core::slice::from_ref(&told.note)).await;
     let report = oracle::report(&stage.house.vault, &[told.note.clone(), told.last.clone(), note.clone()]).await;
     assert_eq!(report.findings, []);
     let codes: Vec<_> = report.warnings.iter().map(|warning| warning.code()).collect();
