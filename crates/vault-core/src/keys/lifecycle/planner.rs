@@ -12,8 +12,6 @@ pub enum Demand {
     Rotate,
     /// The rows came back from a backup, and the log knows of versions made since: nothing is wrapped under an old one again.
     Restored,
-    /// A cycle wants a fresh version: what is there now is to be destroyed.
-    Cycle,
     /// A version is known or feared to be compromised.
     Compromised(u32),
 }
@@ -75,8 +73,6 @@ pub enum Reason {
     NoActiveKey,
     /// A key officer asked.
     Requested,
-    /// A cycle is to destroy it.
-    Cycle,
     /// The cryptoperiod is over.
     CryptoperiodOver,
     /// The soft ceiling of uses is reached.
@@ -100,7 +96,6 @@ impl Reason {
         match self {
             Self::NoActiveKey => "no-active-key",
             Self::Requested => "requested",
-            Self::Cycle => "cycle",
             Self::CryptoperiodOver => "cryptoperiod-over",
             Self::SoftCeiling => "soft-ceiling",
             Self::Restored => "restored",
@@ -157,7 +152,7 @@ pub fn plan(now: Timestamp, keys: &[KeyVersion], policy: &Policy, demand: Demand
             key.state.step(KeyState::Compromised)?;
             Some(version)
         }
-        Demand::Upkeep | Demand::Rotate | Demand::Restored | Demand::Cycle => None,
+        Demand::Upkeep | Demand::Rotate | Demand::Restored => None,
     };
 
     let fresh_because = match active {
@@ -165,7 +160,6 @@ pub fn plan(now: Timestamp, keys: &[KeyVersion], policy: &Policy, demand: Demand
         Some(a) if compromised == Some(a.version) => Some(Reason::Compromised),
         Some(_) if demand == Demand::Rotate => Some(Reason::Requested),
         Some(_) if demand == Demand::Restored => Some(Reason::Restored),
-        Some(_) if demand == Demand::Cycle => Some(Reason::Cycle),
         Some(a) if a.activated_at.is_none_or(|at| now.since(at) >= policy.cryptoperiod) => {
             Some(Reason::CryptoperiodOver)
         }
