@@ -13,7 +13,7 @@
 //! | [`publish`] | writes tiles, bundles and checkpoint, serves them, releases |
 //! | [`follow`] | leaves entries to another node, and learns that they are published |
 //! | [`recover`] | before a node sequences: compares every copy of the head |
-//! | [`remains`] | what there is of a log that does not open, and making it its successor's |
+//! | [`mod@remains`] | what there is of a log that does not open, and making it its successor's |
 //! | [`evidence`] | finds entries again and proves them; openings |
 //! | [`taken`] | at start: what the log takes away for good |
 
