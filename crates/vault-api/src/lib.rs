@@ -13,6 +13,7 @@ pub mod audit;
 pub mod code;
 pub mod collections;
 pub mod consent;
+pub mod cycle;
 pub mod destruction;
 pub mod dev;
 pub mod erasure;

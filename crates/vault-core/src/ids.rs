@@ -90,8 +90,6 @@ id! {
     BackupId;
     /// A restore of a backup.
     RestoreId;
-    /// A cycle: keys replaced and destroyed so that erasures become final.
-    CycleId;
 }
 
 impl CollectionId {

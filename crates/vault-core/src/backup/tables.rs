@@ -59,6 +59,7 @@ tables! {
     log_keys(1) [name: text, root_epoch: number, wrap: bytes, public_key: text, state: text, created_at: number];
     rotations(1) [collection_id: text, from_version: number, to_version: number, state: text, because: text, priority: number, throttle: number_or_null, total: number, done: number, damaged: number, worked_ms: number, started_at: number, updated_at: number, finished_at: number_or_null];
     destructions(1) [id: text, kind: text, collection_id: text, version: number, state: text, requested_by: text, requested_at: number, confirmed_by: text_or_null, confirmed_at: number_or_null, not_before: number_or_null, ended_at: number_or_null, inventory: text];
+    cycles(1) [number: number, state: text, scope: text, throttle: number_or_null, requested_by: text_or_null, confirmed_by: text_or_null, started_at: number, ended_at: number_or_null];
     persons(1) [id: text, name: text, kind: text, created_at: number, disabled_at: number_or_null];
     role_bindings(1) [id: text, person_id: text, role: text, collection_id: text_or_null, state: text, proposed_by: text_or_null, proposed_at: number, confirmed_by: text_or_null, active_at: number_or_null, until: number_or_null, revoked_at: number_or_null];
     tokens(1) [id: text, person_id: text, hash: bytes, label: text, roles: text_or_null, collection_id: text_or_null, issued_by: text_or_null, confirmed_by: text_or_null, created_at: number, expires_at: number, revoked_at: number_or_null, used_hour: number];

@@ -145,6 +145,36 @@ pub fn destroy_cancelled(id: DestructionId) -> String {
     format!("destroy-cancelled:{id}")
 }
 
+/// The `root.operation` that says that a cycle of keys began.
+#[must_use]
+pub fn cycle_begun(number: u32) -> String {
+    format!("cycle-begun:{number}")
+}
+
+/// The entry that says that a first key officer agreed to a cycle.
+#[must_use]
+pub fn cycle_requested(number: u32) -> String {
+    format!("cycle-requested:{number}")
+}
+
+/// The entry that says that a second key officer agreed to a cycle.
+#[must_use]
+pub fn cycle_confirmed(number: u32) -> String {
+    format!("cycle-confirmed:{number}")
+}
+
+/// The entry that says that a cycle was cancelled, or has come to its end.
+#[must_use]
+pub fn cycle_ended(number: u32) -> String {
+    format!("cycle-ended:{number}")
+}
+
+/// The entry that says that a cycle put the destruction of a version down.
+#[must_use]
+pub fn destroy_by_cycle(id: DestructionId) -> String {
+    format!("destroy-by-cycle:{id}")
+}
+
 /// `playback.closed` of a session.
 #[must_use]
 pub fn session_closed(id: SessionId) -> String {
@@ -160,9 +190,15 @@ pub fn derived(entry: &[u8]) -> Option<String> {
     match (entry.kind(), operation) {
         (Kind::KeyOperation, "destroy") => Some(key_destroyed(entry.collection()?, entry.kek_version()?)),
         (Kind::KeyOperation, "mark-compromised") => Some(key_compromised(entry.collection()?, entry.kek_version()?)),
-        (Kind::RootOperation, "destroy") => {
-            Some(root_destroyed(u32::try_from(entry.data("epoch")?.as_number()?).ok()?))
-        }
+        (Kind::RootOperation, "destroy") => Some(root_destroyed(number(&entry, "epoch")?)),
+        (Kind::RootOperation, "cycle-begun") => Some(cycle_begun(number(&entry, "cycle")?)),
+        (Kind::RootOperation, "cycle-requested") => Some(cycle_requested(number(&entry, "cycle")?)),
+        (Kind::RootOperation, "cycle-confirmed") => Some(cycle_confirmed(number(&entry, "cycle")?)),
+        (Kind::RootOperation, "cycle-cancelled" | "cycle-done") => Some(cycle_ended(number(&entry, "cycle")?)),
         _ => None,
     }
+}
+
+fn number(entry: &Entry<'_>, name: &str) -> Option<u32> {
+    u32::try_from(entry.data(name)?.as_number()?).ok()
 }

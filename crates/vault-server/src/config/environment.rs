@@ -44,6 +44,7 @@ const KEYS: &[(&[&str], Kind)] = &[
     (&["custody", "passphrase_file"], Kind::Text),
     (&["custody", "resume_dir"], Kind::Text),
     (&["keys", "destroy_cooling_off_hours"], Kind::Number),
+    (&["keys", "cycle_days"], Kind::Number),
     (&["tls", "certificate"], Kind::Text),
     (&["tls", "private_key"], Kind::Text),
     (&["tls", "reload_seconds"], Kind::Number),

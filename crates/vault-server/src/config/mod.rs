@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use vault_core::keys::keyring::Setting;
+use vault_core::keys::lifecycle::Cycle;
 use zeroize::Zeroizing;
 
 use crate::store::{Pooler, Source};
@@ -162,11 +163,13 @@ pub struct Custody {
 pub struct Keys {
     /// How long a confirmed destruction waits, so that somebody can cancel it.
     pub destroy_cooling_off_hours: u64,
+    /// Days from one cycle of keys to the next: by then at the latest one begins by itself. 0: only when somebody begins it.
+    pub cycle_days: u32,
 }
 
 impl Default for Keys {
     fn default() -> Self {
-        Self { destroy_cooling_off_hours: 24 }
+        Self { destroy_cooling_off_hours: 24, cycle_days: 30 }
     }
 }
 
@@ -397,6 +400,9 @@ impl Config {
         }
         if self.keys.destroy_cooling_off_hours > LONGEST_COOLING_OFF {
             return Err(ConfigError::Contradiction("keys.destroy_cooling_off_hours: at most 8784, a year"));
+        }
+        if self.keys.cycle_days != 0 && Cycle::days(self.keys.cycle_days).is_err() {
+            return Err(ConfigError::Contradiction("keys.cycle_days: 7 to 365, or 0 for no schedule"));
         }
         self.objects.check()?;
         if self.limits.least().contains(&0) {

@@ -1,10 +1,10 @@
-//! What keys need without anybody asking: moving record keys, rotating what is due, and root wraps that a crash left under
-//! an old epoch.
+//! What keys need without anybody asking: moving record keys, rotating what is due, root wraps that a crash left under
+//! an old epoch, and the cycle that destroys what may go.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::app::keys::{rewrap_all, settle_root, upkeep};
+use crate::app::keys::{begin_due_cycle, carry_cycle_on, rewrap_all, settle_root, upkeep};
 use crate::state::Vault;
 
 /// How soon a rotation is gone on with that another node, or this one before it stopped, has left.
@@ -47,6 +47,29 @@ pub(super) async fn keep_up(vault: Arc<Vault>) {
             () = vault.stopping.cancelled() => return,
             () = vault.keys.due_key() => tokio::time::sleep(COMMITTED).await,
             () = tokio::time::sleep(again) => {}
+        }
+    }
+}
+
+/// Takes a cycle of keys as far as it goes, and begins one when it is due, until the vault stops.
+pub(super) async fn cycle(vault: Arc<Vault>) {
+    if !opened(&vault).await {
+        return;
+    }
+    let mut looked: Option<Instant> = None;
+    loop {
+        if looked.is_none_or(|at| at.elapsed() >= UPKEEP) {
+            match begin_due_cycle(&vault).await {
+                Ok(()) => looked = Some(Instant::now()),
+                Err(e) => tracing::warn!(causes = e.causes(), "a cycle of keys cannot begin now: {e}"),
+            }
+        }
+        if let Err(e) = carry_cycle_on(&vault).await {
+            tracing::warn!(causes = e.causes(), "the cycle of keys cannot go on now: {e}");
+        }
+        tokio::select! {
+            () = vault.stopping.cancelled() => return,
+            () = tokio::time::sleep(LEFT_OVERS) => {}
         }
     }
 }

@@ -32,6 +32,7 @@ pub fn start(vault: &Arc<Vault>) -> JoinSet<()> {
         jobs.spawn(collector::Collector::of(vault).run_until(vault.closing.clone()));
         jobs.spawn(keys::rewrap(Arc::clone(vault)));
         jobs.spawn(keys::keep_up(Arc::clone(vault)));
+        jobs.spawn(keys::cycle(Arc::clone(vault)));
         jobs.spawn(erasures::run(Arc::clone(vault)));
     }
     jobs

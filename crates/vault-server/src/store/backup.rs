@@ -32,6 +32,10 @@ fn source(table: &Table) -> &'static str {
                 CASE WHEN state IN ('requested', 'confirmed') THEN 'cancelled' ELSE state END AS state,
                 requested_by, requested_at, confirmed_by, confirmed_at, not_before, ended_at, inventory FROM destructions)"
         }
+        "cycles" => {
+            "(SELECT number, CASE WHEN state = 'running' THEN 'cancelled' ELSE state END AS state, scope, throttle,
+                requested_by, confirmed_by, started_at, ended_at FROM cycles)"
+        }
         "parts" => {
             "(SELECT object_id, start, length, name, first_segment, tags FROM parts
               WHERE EXISTS (SELECT 1 FROM objects WHERE objects.id = parts.object_id))"

@@ -22,10 +22,11 @@ mod tests;
 use std::collections::BTreeMap;
 
 pub use scope::{InvalidScope, Scope};
+use sha2::{Digest as _, Sha256};
 
 use super::lifecycle::KeyState;
 use super::wrap::KekRef;
-use crate::ids::CollectionId;
+use crate::ids::{CollectionId, DestructionId};
 
 /// A version of a collection's key as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,6 +156,23 @@ pub enum CycleError {
     /// There is no current root epoch, or two.
     #[error("there is not exactly one current root epoch")]
     NotOneEpoch,
+}
+
+/// The destruction that the cycle of this number puts down for a version: one, and the same for whoever asks. So a row that
+/// claims to be of a cycle can be told from one that is, and what officers have cancelled of it stays cancelled.
+#[must_use]
+pub fn destruction(cycle: u32, kek: KekRef) -> DestructionId {
+    let mut hash = Sha256::new();
+    hash.update(b"feedback-vault/cycle/destruction/v1\0");
+    hash.update(cycle.to_be_bytes());
+    hash.update(kek.collection.as_bytes());
+    hash.update(kek.version.to_be_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash.finalize()[..16]);
+    // RFC 9562 §5.8: a UUID of version 8 says that its bits have a meaning of somebody's own.
+    bytes[6] = (bytes[6] & 0x0f) | 0x80;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    DestructionId::from_bytes(bytes)
 }
 
 /// What comes next in a cycle over `scope`.

@@ -12,6 +12,8 @@ pub enum Demand {
     Rotate,
     /// The rows came back from a backup, and the log knows of versions made since: nothing is wrapped under an old one again.
     Restored,
+    /// A cycle gives every collection a fresh version, so that those there were can be destroyed.
+    Cycle,
     /// A version is known or feared to be compromised.
     Compromised(u32),
 }
@@ -79,6 +81,8 @@ pub enum Reason {
     SoftCeiling,
     /// The rows came back from a backup that is older than the log.
     Restored,
+    /// The cycle that makes erasures final.
+    Cycle,
     /// A version is compromised.
     Compromised,
     /// A newer version takes its place.
@@ -99,6 +103,7 @@ impl Reason {
             Self::CryptoperiodOver => "cryptoperiod-over",
             Self::SoftCeiling => "soft-ceiling",
             Self::Restored => "restored",
+            Self::Cycle => "cycle",
             Self::Compromised => "compromised",
             Self::Superseded => "superseded",
             Self::HoldsWraps => "holds-wraps",
@@ -152,7 +157,7 @@ pub fn plan(now: Timestamp, keys: &[KeyVersion], policy: &Policy, demand: Demand
             key.state.step(KeyState::Compromised)?;
             Some(version)
         }
-        Demand::Upkeep | Demand::Rotate | Demand::Restored => None,
+        Demand::Upkeep | Demand::Rotate | Demand::Restored | Demand::Cycle => None,
     };
 
     let fresh_because = match active {
@@ -160,6 +165,7 @@ pub fn plan(now: Timestamp, keys: &[KeyVersion], policy: &Policy, demand: Demand
         Some(a) if compromised == Some(a.version) => Some(Reason::Compromised),
         Some(_) if demand == Demand::Rotate => Some(Reason::Requested),
         Some(_) if demand == Demand::Restored => Some(Reason::Restored),
+        Some(_) if demand == Demand::Cycle => Some(Reason::Cycle),
         Some(a) if a.activated_at.is_none_or(|at| now.since(at) >= policy.cryptoperiod) => {
             Some(Reason::CryptoperiodOver)
         }

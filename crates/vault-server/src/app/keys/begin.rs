@@ -94,6 +94,8 @@ pub(super) async fn begin(
         (Some(_), Demand::Rotate) => return Err(Code::RotationRunning.into()),
         (Some(row), Demand::Upkeep) if row.state == RotationState::Running => return Ok(None),
         (Some(row), Demand::Upkeep) => (row.state, row.throttle),
+        // A cycle has time: it lets what is under way end, and leaves what somebody paused.
+        (Some(_), Demand::Cycle) => return Ok(None),
         // What is compromised waits for nobody.
         (_, _) => (RotationState::Running, wanted.throttle),
     };

@@ -11,6 +11,7 @@
 //! | `upkeep` | the vault rotates what is due |
 //! | `rewrap` | moves record keys, on one node at a time |
 //! | `control` | pause, resume, throttle |
+//! | `cycle` | the cycle that makes erasures final |
 //! | `compromise` | a version that is known or feared to be compromised |
 //! | `exposure` | which records a version may expose |
 //! | `inventory` | what still needs a version |
@@ -21,6 +22,7 @@
 mod begin;
 mod compromise;
 mod control;
+mod cycle;
 mod destroy;
 mod exposure;
 mod inventory;
@@ -35,6 +37,10 @@ mod verify;
 
 pub use compromise::{mark_again, mark_compromised};
 pub use control::{pause, resume, throttle};
+pub use cycle::{
+    CycleWish, age as cycle_age, begin_cycle, begin_due as begin_due_cycle, cancel_cycle, carry_on as carry_cycle_on,
+    confirm_cycle, planned_cycle, show_cycle,
+};
 pub use destroy::{
     again, cancel as cancel_destruction, carry_out_due, confirm as confirm_destruction, epoch as doomed_epoch,
     request as request_destruction, version as doomed_version, withdraw,

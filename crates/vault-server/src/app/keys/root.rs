@@ -9,6 +9,7 @@ use vault_core::access::role::Action;
 use vault_core::audit::entry::RootOperation;
 use vault_core::audit::slot::{OpeningUnder, SlotName};
 use vault_core::ids::{CollectionId, PersonId};
+use vault_core::keys::cycle::VersionsGone;
 use vault_core::keys::keyring::EpochInfo;
 
 use super::destroy::pending;
@@ -75,8 +76,26 @@ pub async fn rotate_root(vault: &Vault, caller: &Caller, reason: &str) -> Result
     let pen = StaffPen::of(vault, None).await?;
     let epoch = vault.keys()?.rotate_root(now).await?;
 
-    move_all(vault, &pen, epoch, Some((caller.person(), reason))).await?;
+    move_all(vault, &pen, epoch, Why::Requested(caller.person(), reason)).await?;
     view(vault).await
+}
+
+/// Makes a fresh root epoch once every version of a cycle's scope is gone: it wraps none of them.
+pub(super) async fn rotate_for_cycle(vault: &Vault, gone: VersionsGone, cycle: u32) -> Result<(), Failure> {
+    let pen = StaffPen::of(vault, None).await?;
+    let epoch = vault.keys()?.rotate_root(vault.clock.now()).await?;
+    tracing::debug!(epoch, reached = gone.reached(), "epochs that wrapped versions of the cycle may go");
+    move_all(vault, &pen, epoch, Why::Cycle(cycle)).await
+}
+
+/// Why keys move to another epoch.
+enum Why {
+    /// A key officer wants it.
+    Requested(PersonId, String),
+    /// A cycle of this number has come to the root.
+    Cycle(u32),
+    /// A crash, or another node, left keys behind.
+    Left,
 }
 
 /// Moves what a crash between custody and database has left under an old epoch; with nothing left it does nothing.
@@ -88,22 +107,24 @@ pub async fn settle_root(vault: &Vault) -> Result<(), Failure> {
     };
     if left {
         let pen = StaffPen::of(vault, None).await?;
-        move_all(vault, &pen, current, None).await?;
+        move_all(vault, &pen, current, Why::Left).await?;
     }
     Ok(())
 }
 
-async fn move_all(vault: &Vault, pen: &StaffPen, epoch: u32, asked: Option<(PersonId, String)>) -> Result<(), Failure> {
+async fn move_all(vault: &Vault, pen: &StaffPen, epoch: u32, why: Why) -> Result<(), Failure> {
     let mut tx = vault.store.begin("rotate_root").await?;
     let moved = vault.keys()?.move_to_current_epoch(&mut tx).await?;
-    let (staff, reason) = asked.unzip();
+    let staff = if let Why::Requested(staff, _) = &why { Some(*staff) } else { None };
     let mut draft = pen
         .draft::<RootOperation>(vault.clock.now(), staff)
-        .data("operation", if reason.is_some() { "rotate" } else { "settle" })
+        .data("operation", if matches!(why, Why::Left) { "settle" } else { "rotate" })
         .data("epoch", i64::from(epoch))
         .data("moved", i64::try_from(moved).unwrap_or(i64::MAX));
-    if let Some(reason) = reason {
-        draft = draft.slot(SlotName::Reason, reason, OpeningUnder::Staff);
+    match why {
+        Why::Requested(_, reason) => draft = draft.slot(SlotName::Reason, reason, OpeningUnder::Staff),
+        Why::Cycle(number) => draft = draft.data("cycle", i64::from(number)),
+        Why::Left => {}
     }
     let ticket = vault.ledger()?.enqueue(&mut tx, pen.prepare(draft)?, None).await?;
     tx.commit().await?;

@@ -1,6 +1,7 @@
 //! Keys of collections, and the root key.
 
 mod compromise;
+mod cycle;
 mod destroy;
 mod exposure;
 mod root;
@@ -34,6 +35,7 @@ pub(super) fn routes(vault: &Arc<Vault>) -> Routes {
         .merge(compromise::routes(vault))
         .merge(exposure::routes(vault))
         .merge(root::routes(vault))
+        .merge(cycle::routes(vault))
         .merge(root_destroy::routes(vault))
 }
 

@@ -130,11 +130,12 @@ impl DestructionRow {
         })
     }
 
-    /// Enters a request. Two for one key at once: [`StoreError::Conflict`].
+    /// Enters a request, or what a cycle has been agreed on. Two for one key at once: [`StoreError::Conflict`].
     pub async fn insert(&self, conn: &mut Conn) -> Result<(), StoreError> {
         let text =
-            "INSERT INTO destructions (id, kind, collection_id, version, state, requested_by, requested_at, inventory)
-                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+            "INSERT INTO destructions (id, kind, collection_id, version, state, requested_by, requested_at, inventory,
+                      confirmed_by, confirmed_at, not_before)
+                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
         sqlx::query(text)
             .bind(self.id.to_string())
             .bind(self.what.kind())
@@ -144,6 +145,9 @@ impl DestructionRow {
             .bind(self.requested_by.to_string())
             .bind(self.requested_at.as_millis())
             .bind(self.inventory.clone())
+            .bind(self.confirmed_by.map(|person| person.to_string()))
+            .bind(self.confirmed_at.map(Timestamp::as_millis))
+            .bind(self.not_before.map(Timestamp::as_millis))
             .execute(conn)
             .await?;
         Ok(())
@@ -177,6 +181,12 @@ pub async fn pending_destructions(
     let text = "SELECT * FROM destructions WHERE collection_id = $1 AND state IN ('requested', 'confirmed')
                 ORDER BY requested_at, id";
     let rows = sqlx::query(text).bind(collection.to_string()).fetch_all(conn).await?;
+    rows.iter().map(DestructionRow::read).collect()
+}
+
+/// Everything that is asked or confirmed to be destroyed, of every collection and of the vault itself.
+pub async fn all_pending_destructions(conn: &mut Conn) -> Result<Vec<DestructionRow>, StoreError> {
+    let rows = sqlx::query("SELECT * FROM destructions WHERE state IN ('requested', 'confirmed')").fetch_all(conn).await?;
     rows.iter().map(DestructionRow::read).collect()
 }
 

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `kek` | KEK versions: states, uses, the guard against retirement |
 //! | `children` | what a KEK version wraps: record keys, staff audit keys, subject keys |
+//! | `cycles` | cycles of keys, and how far they have come |
 //! | `destructions` | keys to be destroyed, and the statements that do it |
 //! | `exposure` | what tells which versions may have wrapped a record key |
 //! | `rotations` | rotations under way and the last ones |
@@ -11,6 +12,7 @@
 //! | `vault` | what the vault knows of itself |
 
 mod children;
+mod cycles;
 mod destructions;
 mod exposure;
 mod kek;
@@ -21,8 +23,12 @@ mod vault;
 pub use children::{
     HeldWrap, all_wraps, child, children, holds_records, move_records, put_child, record_wraps, records_held,
 };
+pub use cycles::{
+    CycleRow, CycleState, KekNow, confirm_cycle, end_cycle, highest_cycle, hold_cycle, kek_destructions, keks_now,
+    last_cycle, request_cycle, rotations_open,
+};
 pub use destructions::{
-    DestructionRow, DestructionState, Doomed, cancel_destruction, children_under, confirm_destruction, destroy_kek,
+    DestructionRow, DestructionState, Doomed, all_pending_destructions, cancel_destruction, children_under, confirm_destruction, destroy_kek,
     destruction, destructions_due, empty_kek, finish_destruction, first_records, hold_kek, keks_alive, misnamed,
     pending_destruction, pending_destructions, set_epoch_state, wrapped_by,
 };

@@ -1,7 +1,8 @@
 //! That two persons want a key destroyed, as the log has it.
 //!
 //! A row of `destructions` is written by whoever writes the database: it could name another requester, or a time that has
-//! passed. So nothing is destroyed without [`Agreed`], which only the two entries make.
+//! passed. So nothing is destroyed without [`Agreed`], which only two entries make: those about it, or those about a cycle whose scope has its
+//! version.
 
 use vault_api::code::Code;
 use vault_core::audit::entry::{EntryKind, KeyOperation, RootOperation};
@@ -11,6 +12,7 @@ use vault_core::time::Timestamp;
 
 use super::entries::{DESTRUCTION, EPOCH, NOT_BEFORE};
 use crate::app::error::Failure;
+use crate::app::keys::cycle::{self, Agreement};
 use crate::app::reference;
 use crate::state::Vault;
 use crate::store::keys::{DestructionRow, Doomed};
@@ -54,20 +56,32 @@ pub(super) async fn asked(vault: &Vault, row: &DestructionRow) -> Result<Asked, 
     Ok(Asked(told(vault, row, reference::destroy_requested(row.id), "destroy-requested").await?.staff))
 }
 
-/// The agreement of two persons on this destruction. A cancellation in the log ends it, whatever the row says.
+/// The agreement of two persons on this destruction, or on the cycle that put it down. A cancellation in the log ends it, whatever the row says.
 pub(super) async fn agreed(vault: &Vault, row: &DestructionRow) -> Result<Agreed, Failure> {
+    if let Some(of_cycle) = cycle::agreement_on(vault, row).await? {
+        let Agreement { asked, confirmed, not_before } = of_cycle;
+        return if cancelled(vault, row).await? {
+            Err(Code::NotInLog.into())
+        } else {
+            Ok(Agreed { asked, confirmed, not_before })
+        };
+    }
     let asked = asked(vault, row).await?.by();
     let confirmation = told(vault, row, reference::destroy_confirmed(row.id), "destroy-confirmed").await?;
     let (confirmed, not_before) = (confirmation.staff, confirmation.not_before.ok_or(Code::NotInLog)?);
-    let cancellation = reference::destroy_cancelled(row.id);
-    let cancelled = match row.what {
-        Doomed::Kek(_) => vault.ledger()?.find::<KeyOperation>(&cancellation).await?.is_some(),
-        Doomed::Epoch(_) => vault.ledger()?.find::<RootOperation>(&cancellation).await?.is_some(),
-    };
-    if asked == confirmed || cancelled {
+    if asked == confirmed || cancelled(vault, row).await? {
         return Err(Code::NotInLog.into());
     }
     Ok(Agreed { asked, confirmed, not_before })
+}
+
+/// Whether the log says that it was cancelled.
+async fn cancelled(vault: &Vault, row: &DestructionRow) -> Result<bool, Failure> {
+    let cancellation = reference::destroy_cancelled(row.id);
+    Ok(match row.what {
+        Doomed::Kek(_) => vault.ledger()?.find::<KeyOperation>(&cancellation).await?.is_some(),
+        Doomed::Epoch(_) => vault.ledger()?.find::<RootOperation>(&cancellation).await?.is_some(),
+    })
 }
 
 /// What an entry about this very destruction says.

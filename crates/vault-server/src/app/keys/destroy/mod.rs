@@ -9,11 +9,15 @@
 //! again     what came back with an older copy of database or keyring is destroyed when that is noticed
 //! ```
 //!
+//! A cycle puts destructions down by itself, agreed to with its scope ([`put_down`], [`take_back`]).
+//!
 //! Rows say what waits; who wanted it, and from when on it may be done, is believed by the log alone ([`agreed`]).
 
 mod agreed;
 mod due;
 mod entries;
+pub(super) mod put_down;
+pub(super) mod take_back;
 #[cfg(test)]
 mod tests;
 
@@ -225,7 +229,7 @@ async fn waiting(vault: &Vault, what: Doomed) -> Result<DestructionRow, Failure>
 }
 
 /// Somebody whose role was taken away meanwhile wants nothing destroyed any more.
-async fn still_officer(vault: &Vault, person: PersonId, what: Doomed) -> Result<(), Failure> {
+pub(super) async fn still_officer(vault: &Vault, person: PersonId, what: Doomed) -> Result<(), Failure> {
     let held = proven_roles(vault, person).await?;
     if held.iter().any(|held| held.role().may(action(what)) && held.reaches(place(what))) {
         return Ok(());

@@ -81,3 +81,18 @@ CREATE TABLE destructions (
 );
 CREATE UNIQUE INDEX destructions_pending ON destructions (kind, collection_id, version)
   WHERE state IN ('requested', 'confirmed');
+
+-- Cycles of keys. `state`: running, cancelled, done. `scope`: the versions and the root epoch that are to be destroyed, frozen
+-- when it began; its SHA-256 is in the log. Who agreed is believed by the log alone: what is said here keeps two from
+-- agreeing at once. `throttle`: record keys a second, NULL for as fast as it goes.
+CREATE TABLE cycles (
+  number       BIGINT NOT NULL PRIMARY KEY,
+  state        TEXT COLLATE "C" NOT NULL,
+  scope        TEXT COLLATE "C" NOT NULL,
+  throttle     BIGINT,
+  requested_by TEXT COLLATE "C",
+  confirmed_by TEXT COLLATE "C",
+  started_at   BIGINT NOT NULL,
+  ended_at     BIGINT
+);
+CREATE UNIQUE INDEX cycles_running ON cycles (state) WHERE state = 'running';
