@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use vault_api::cycle::{Cycle, CycleState, CycleStatus, CycleWait};
 use vault_api::keys::{CollectionKeys, KeyState, RootStatus, RotationState, RotationStatus};
 use vault_tests::acknowledged::{self, Sent};
 use vault_tests::fixtures::{Chance, by_hand, wav};
@@ -17,6 +18,7 @@ use vault_tests::{cli, tus};
 const PATIENCE: Duration = Duration::from_secs(120);
 const KEYS: &str = "/v1/collections/demo/keys";
 const ROOT: &str = "/v1/root";
+const CYCLE: &str = "/v1/root/cycle";
 /// Who asks for a destruction, and who confirms it.
 const OFFICERS: [&str; 2] = ["key-officer", "key-officer-2"];
 
@@ -69,14 +71,25 @@ impl Stage {
             self.vault.kill();
             asking.join().expect("no panic")
         });
-        self.kills += 1;
         self.cut[usize::from(answered.is_some())] += 1;
+        self.start_again();
+        answered
+    }
+
+    /// Kills the server in whatever it does by itself, and starts it again.
+    fn cut_work(&mut self) {
+        std::thread::sleep(Duration::from_millis(self.chance.between(0, 2_500)));
+        self.vault.kill();
+        self.start_again();
+    }
+
+    fn start_again(&mut self) {
+        self.kills += 1;
         // Some starts are cut short as well.
         if self.chance.below(5) == 0 {
             self.vault.launch_and_kill(Duration::from_millis(self.chance.between(1, 400)));
         }
         self.vault.launch();
-        answered
     }
 
     fn keys(&self) -> CollectionKeys {
@@ -248,5 +261,81 @@ fn p8_survives_kill_9_while_root_epochs_are_begun_and_destroyed() {
         }
         stage.sound();
     }
+    stage.end();
+}
+
+impl Stage {
+    fn cycle(&self) -> Option<Cycle> {
+        let status: CycleStatus = self.vault.person(OFFICERS[0]).get(CYCLE).expect(200).read();
+        status.cycle
+    }
+
+    /// Waits until the cycle is as it should be.
+    #[track_caller]
+    fn cycle_until(&self, what: &str, is: impl Fn(&Cycle) -> bool) -> Cycle {
+        let started = Instant::now();
+        loop {
+            let cycle = self.cycle().expect("a cycle");
+            if is(&cycle) {
+                return cycle;
+            }
+            assert!(started.elapsed() < PATIENCE, "seed {}: never {what}: {cycle:?}", self.seed);
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Two officers destroy a root epoch; the second one's act is cut.
+    fn attest(&mut self, epoch: u32) {
+        let path = format!("{ROOT}/{epoch}/destroy");
+        let asked = self.ask(OFFICERS[0], &path, &json!({"reason": "Test", "known_copies": 0}));
+        assert!([202, 409].contains(&asked.status), "seed {}: {asked}", self.seed);
+        let _answered = self.cut(OFFICERS[1], &format!("{path}/confirm"), &json!({}));
+        // Refused where it is confirmed already.
+        let _again = self.ask(OFFICERS[1], &format!("{path}/confirm"), &json!({}));
+    }
+}
+
+/// A cycle is begun, agreed to, carried out and attested while the server is killed in each of these; it comes to its end, and so
+/// does the next.
+#[test]
+fn p8_kill_9_in_every_step_of_a_cycle_of_keys_leaves_it_to_be_gone_on_with() {
+    let mut stage = Stage::set(0x5eed_0f01);
+    let mut cycles = 0;
+    while stage.kills < Stage::wanted() {
+        let begun = stage.cut(OFFICERS[0], CYCLE, &json!({"reason": "Test"}));
+        let running = |cycle: &Cycle| cycle.state == CycleState::Running && cycle.number == cycles + 1;
+        match begun {
+            Some(answer) => assert!(running(&answer.expect(202).read())),
+            None if stage.cycle().is_some_and(|cycle| running(&cycle)) => {}
+            None => drop(stage.ask(OFFICERS[0], CYCLE, &json!({"reason": "Test"})).expect(202)),
+        }
+        cycles += 1;
+        let scope = stage.cycle_until("in the log", |cycle| cycle.trouble.is_none()).scope_sha256;
+        stage.sound();
+        let agreeing = format!("{CYCLE}/confirm");
+        let body = json!({"scope_sha256": scope});
+        if let Some(answer) = stage.cut(OFFICERS[1], &agreeing, &body) {
+            let _agreed = answer.expect(200);
+        } else {
+            let again = stage.ask(OFFICERS[1], &agreeing, &body);
+            assert!([200, 409].contains(&again.status), "seed {}: {again}", stage.seed);
+        }
+        stage.sound();
+        stage.cut_work();
+        stage.sound();
+        stage.cut_work();
+        let cycle = stage.cycle_until("at the root epochs", |cycle| {
+            cycle.state == CycleState::Done || cycle.waits_for.iter().any(|wait| wait.what == CycleWait::Epoch)
+        });
+        for wait in cycle.waits_for {
+            stage.attest(wait.number.expect("an epoch"));
+        }
+        let cycle = stage.cycle_until("done", |cycle| cycle.state == CycleState::Done);
+        assert_eq!(cycle.collections[0].versions, cycle.collections[0].destroyed, "seed {}", stage.seed);
+        stage.sound();
+    }
+    let standing = |state| state != KeyState::Destroyed;
+    assert_eq!(stage.keys().versions.iter().filter(|key| standing(key.state)).count(), 1);
+    assert_eq!(stage.root().epochs.iter().filter(|epoch| standing(epoch.state)).count(), 1);
     stage.end();
 }

@@ -118,6 +118,10 @@ impl<'a> Stage<'a> {
             }
             (_, epoch) if epoch.starts_with("/v1/root/{}/destroy") => plain(path.replace("{}", "1")), // nobody has asked for it
             ("POST", "/v1/restore/confirm") => json(path.to_owned(), json!({"reason": ""})), // a reason is needed
+            ("POST", "/v1/root/cycle") => json(path.to_owned(), json!({"reason": ""})),      // a reason is needed
+            ("POST", "/v1/root/cycle/confirm") => {
+                json(path.to_owned(), json!({"scope_sha256": "0".repeat(64)})) // no cycle is under way
+            }
             ("POST", "/v1/root/rotate") => json(path.to_owned(), json!({"reason": ""})),
             ("POST", "/v1/people") => json(path.to_owned(), json!({"name": "", "kind": "human"})), // a name is needed
             ("POST", "/v1/people/{}/disable") => {

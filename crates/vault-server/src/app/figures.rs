@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use vault_core::keys::lifecycle::KeyState;
 
+use crate::app::keys::cycle_age;
 use crate::state::Vault;
 use crate::store::figures;
 
@@ -41,6 +42,9 @@ pub async fn refresh(vault: &Vault) {
     }
     if let Ok(Ok(left)) = tokio::time::timeout(PATIENCE, figures::wraps_left(&vault.store)).await {
         metrics.key_wraps_left.set(left);
+    }
+    if let Ok(Ok(age)) = tokio::time::timeout(PATIENCE, cycle_age(vault)).await {
+        metrics.key_cycle.set(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
     }
 }
 

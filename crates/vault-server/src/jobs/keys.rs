@@ -4,11 +4,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::app::keys::{begin_due_cycle, carry_cycle_on, rewrap_all, settle_root, upkeep};
+use crate::app::keys::{Office, begin_due_cycle, carry_cycle_on, rewrap_all, settle_root, upkeep};
 use crate::state::Vault;
 
 /// How soon a rotation is gone on with that another node, or this one before it stopped, has left.
 const LEFT_OVERS: Duration = Duration::from_secs(5);
+/// How soon a cycle under way is looked at again: what it waits for ends on any node.
+const NEXT_STEP: Duration = Duration::from_secs(2);
 /// How often it is looked whether a key is due. Its uses tell of themselves (`KeyService::due_key`).
 const UPKEEP: Duration = Duration::from_hours(1);
 /// The transaction that found a version due commits by then.
@@ -56,7 +58,7 @@ pub(super) async fn cycle(vault: Arc<Vault>) {
     if !opened(&vault).await {
         return;
     }
-    let mut looked: Option<Instant> = None;
+    let (mut looked, mut office) = (None::<Instant>, Office::new());
     loop {
         if looked.is_none_or(|at| at.elapsed() >= UPKEEP) {
             match begin_due_cycle(&vault).await {
@@ -64,12 +66,18 @@ pub(super) async fn cycle(vault: Arc<Vault>) {
                 Err(e) => tracing::warn!(causes = e.causes(), "a cycle of keys cannot begin now: {e}"),
             }
         }
-        if let Err(e) = carry_cycle_on(&vault).await {
-            tracing::warn!(causes = e.causes(), "the cycle of keys cannot go on now: {e}");
-        }
+        let again = match carry_cycle_on(&vault, &mut office).await {
+            Ok(true) => NEXT_STEP,
+            Ok(false) => LEFT_OVERS,
+            Err(e) => {
+                tracing::warn!(causes = e.causes(), "the cycle of keys cannot go on now: {e}");
+                LEFT_OVERS
+            }
+        };
         tokio::select! {
             () = vault.stopping.cancelled() => return,
-            () = tokio::time::sleep(LEFT_OVERS) => {}
+            () = vault.keys.cycle_going() => {}
+            () = tokio::time::sleep(again) => {}
         }
     }
 }

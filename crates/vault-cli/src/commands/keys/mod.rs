@@ -1,5 +1,6 @@
-//! `keys list|rotate|status|pause|resume|throttle|verify|mark-compromised|exposed|destroy`.
+//! `keys list|rotate|status|pause|resume|throttle|verify|mark-compromised|exposed|destroy|cycle`.
 
+mod cycle;
 mod destroy;
 mod exposed;
 mod rotation;
@@ -10,6 +11,7 @@ use vault_api::keys::{CollectionKeys, KeyRotation, MarkCompromised, RotateKeys};
 
 pub use destroy::told;
 
+use cycle::CycleCommand;
 use destroy::DestroyArgs;
 
 use crate::client::{Client, segment};
@@ -97,6 +99,9 @@ pub enum KeysCommand {
     },
     /// Destroy a version that nothing needs: one key officer asks, another confirms, and it waits out its time
     Destroy(DestroyArgs),
+    /// The cycle that makes erasures final: every version and root epoch of now is replaced and destroyed
+    #[command(subcommand)]
+    Cycle(CycleCommand),
 }
 
 /// Runs a command.
@@ -127,6 +132,7 @@ pub fn run(context: &Context<'_>, command: &KeysCommand) -> Result<Report, Failu
         }
         KeysCommand::Exposed { collection, version } => exposed::run(&client, collection, *version),
         KeysCommand::Destroy(args) => destroy::run(&client, args),
+        KeysCommand::Cycle(command) => cycle::run(&client, command),
         KeysCommand::Verify { collections } => verify::run(&client, collections),
     }
 }

@@ -16,6 +16,7 @@
 //! | `exposure` | which records a version may expose |
 //! | `inventory` | what still needs a version |
 //! | `destroy` | two officers destroy a version or root epoch that nothing needs |
+//! | `office` | which node works |
 //! | `verify` | whether every wrap opens |
 //! | `show`, `root` | what there is; root epochs |
 
@@ -26,6 +27,7 @@ mod cycle;
 mod destroy;
 mod exposure;
 mod inventory;
+mod office;
 mod rewrap;
 mod root;
 mod rotate;
@@ -46,6 +48,7 @@ pub use destroy::{
     request as request_destruction, version as doomed_version, withdraw,
 };
 pub use exposure::exposed;
+pub use office::Office;
 pub use rewrap::rewrap_all;
 pub use root::{rotate_root, settle_root, show_root};
 pub use rotate::{Wish, planned, rotate};

@@ -159,6 +159,8 @@ pub struct KeyService {
     rotation: Notify,
     /// A version has reached a ceiling.
     due: Notify,
+    /// A cycle of keys can go on.
+    cycle: Notify,
     /// What was destroyed.
     withdrawn: RwLock<HashSet<KeyTag>>,
     /// How often keys were forgotten because of what somebody did.
@@ -190,6 +192,7 @@ impl KeyService {
             log_key: RwLock::new(None),
             rotation: Notify::new(),
             due: Notify::new(),
+            cycle: Notify::new(),
             withdrawn: RwLock::default(),
             forgotten: AtomicU64::new(0),
         }
@@ -256,6 +259,16 @@ impl KeyService {
     /// Waits until a version reaches a ceiling on this node.
     pub async fn due_key(&self) {
         self.due.notified().await;
+    }
+
+    /// Tells the job that carries cycles out that there is something to do.
+    pub fn cycle_to_go(&self) {
+        self.cycle.notify_one();
+    }
+
+    /// Waits until a cycle began or was agreed to on this node.
+    pub async fn cycle_going(&self) {
+        self.cycle.notified().await;
     }
 
     /// A cached key must not outlive the seal by a race: asked before every use.

@@ -130,12 +130,8 @@ pub async fn confirm_cycle(conn: &mut Conn, number: u32, by: PersonId) -> Result
 /// Ends a cycle; false when it has ended.
 pub async fn end_cycle(conn: &mut Conn, number: u32, state: CycleState, now: Timestamp) -> Result<bool, StoreError> {
     let text = "UPDATE cycles SET state = $1, ended_at = $2 WHERE number = $3 AND state = 'running'";
-    let done = sqlx::query(text)
-        .bind(state.as_str())
-        .bind(now.as_millis())
-        .bind(i64::from(number))
-        .execute(conn)
-        .await?;
+    let done =
+        sqlx::query(text).bind(state.as_str()).bind(now.as_millis()).bind(i64::from(number)).execute(conn).await?;
     Ok(done.rows_affected() == 1)
 }
 
@@ -178,8 +174,7 @@ pub async fn keks_now(conn: &mut Conn) -> Result<Vec<KekNow>, StoreError> {
 
 /// Every rotation that is under way or paused.
 pub async fn rotations_open(conn: &mut Conn) -> Result<Vec<(CollectionId, RotationState)>, StoreError> {
-    let rows =
-        sqlx::query("SELECT collection_id, state FROM rotations WHERE state <> 'done'").fetch_all(conn).await?;
+    let rows = sqlx::query("SELECT collection_id, state FROM rotations WHERE state <> 'done'").fetch_all(conn).await?;
     rows.iter()
         .map(|row| {
             let c = Columns::of("rotations", row);

@@ -186,7 +186,8 @@ pub async fn pending_destructions(
 
 /// Everything that is asked or confirmed to be destroyed, of every collection and of the vault itself.
 pub async fn all_pending_destructions(conn: &mut Conn) -> Result<Vec<DestructionRow>, StoreError> {
-    let rows = sqlx::query("SELECT * FROM destructions WHERE state IN ('requested', 'confirmed')").fetch_all(conn).await?;
+    let rows =
+        sqlx::query("SELECT * FROM destructions WHERE state IN ('requested', 'confirmed')").fetch_all(conn).await?;
     rows.iter().map(DestructionRow::read).collect()
 }
 

@@ -28,9 +28,9 @@ pub use cycles::{
     last_cycle, request_cycle, rotations_open,
 };
 pub use destructions::{
-    DestructionRow, DestructionState, Doomed, all_pending_destructions, cancel_destruction, children_under, confirm_destruction, destroy_kek,
-    destruction, destructions_due, empty_kek, finish_destruction, first_records, hold_kek, keks_alive, misnamed,
-    pending_destruction, pending_destructions, set_epoch_state, wrapped_by,
+    DestructionRow, DestructionState, Doomed, all_pending_destructions, cancel_destruction, children_under,
+    confirm_destruction, destroy_kek, destruction, destructions_due, empty_kek, finish_destruction, first_records,
+    hold_kek, keks_alive, misnamed, pending_destruction, pending_destructions, set_epoch_state, wrapped_by,
 };
 pub use exposure::{HeldKey, all_keys};
 pub use kek::{

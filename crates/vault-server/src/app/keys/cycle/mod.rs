@@ -84,7 +84,8 @@ async fn shown(vault: &Vault, row: &CycleRow) -> Result<Cycle, Failure> {
     let scope = told::scope(row)?;
     let word = match word(vault, row).await {
         Ok(word) => Some(word),
-        Err(failure) if failure.code() == Code::NotInLog => None,
+        // Nothing of it is in the log, or not yet.
+        Err(failure) if matches!(failure.code(), Code::NotInLog | Code::LogUnavailable) => None,
         Err(failure) => return Err(failure),
     };
     world::shown(vault, row, &scope, word.as_ref()).await
@@ -135,7 +136,8 @@ async fn none_runs(vault: &Vault) -> Result<(), Failure> {
 }
 
 fn under_way(number: u32) -> Failure {
-    Failure::new(Code::Conflict).detail(format!("cycle {number} is under way; it ends, or is cancelled, before another begins"))
+    Failure::new(Code::Conflict)
+        .detail(format!("cycle {number} is under way; it ends, or is cancelled, before another begins"))
 }
 
 /// Every version that is alive, of every collection, and the highest epoch.
@@ -143,7 +145,8 @@ async fn scope_now(vault: &Vault, conn: &mut Conn) -> Result<Scope, Failure> {
     let epoch = vault.keys()?.epochs()?.iter().map(|epoch| epoch.epoch).max().ok_or(Code::Internal)?;
     let alive = keys::keks_now(conn).await?.into_iter();
     let alive = alive.filter(|one| one.state != KeyState::Destroyed && one.kek.collection != CollectionId::VAULT);
-    let too_long = |e| Failure::new(Code::Conflict).because(e).detail("there are more collections than one cycle takes");
+    let too_long =
+        |e| Failure::new(Code::Conflict).because(e).detail("there are more collections than one cycle takes");
     Scope::new(epoch, alive.map(|one| one.kek)).map_err(too_long)
 }
 
@@ -191,6 +194,7 @@ async fn open(vault: &Vault, asked: Option<(PersonId, String)>, throttle: Option
         None => None,
     };
     tx.commit().await?;
+    vault.keys()?.cycle_to_go();
     ledger.settle(begun).await?;
     if let Some(requested) = requested {
         ledger.settle(requested).await?;
@@ -258,6 +262,7 @@ pub async fn confirm_cycle(vault: &Vault, caller: &Caller, scope_sha256: &str) -
     let ticket = vault.ledger()?.enqueue(&mut tx, entry, Some(reference)).await?;
     tx.commit().await?;
     vault.ledger()?.settle(ticket).await?;
+    vault.keys()?.cycle_to_go();
     shown(vault, &row).await
 }
 

@@ -3,63 +3,55 @@
 //! A lease saves two nodes from doing the same; each transaction compares its fence, so that one that slept does nothing late.
 //! Each step is whole by itself, and after a crash the next look finds what is left.
 
-use core::time::Duration;
-use std::sync::OnceLock;
-
+use vault_core::ids::CollectionId;
 use vault_core::keys::cycle::{self, Next, Step, VersionsGone, next};
 use vault_core::keys::lifecycle::Demand;
 use vault_core::keys::wrap::KekRef;
-use vault_core::ids::CollectionId;
 
+use super::quoting;
 use super::told::{Agreement, Word, running, word};
 use super::world::world;
-use super::quoting;
 use crate::app::collections;
 use crate::app::entry::StaffPen;
 use crate::app::error::Failure;
 use crate::app::keys::begin::{Wanted, begin};
 use crate::app::keys::destroy::{carry_out_due, put_down};
+use crate::app::keys::office::Office;
 use crate::app::keys::pen_of;
 use crate::app::keys::root::rotate_for_cycle;
 use crate::app::keys::rotate::held;
 use crate::app::reference;
 use crate::app::restored;
-use crate::process;
 use crate::state::Vault;
 use crate::store::Hold;
 use crate::store::keys::{self, CycleRow, CycleState, RotationState};
 use crate::store::leases::Lease;
 
-/// A node that says nothing for so long is taken to have gone. By the clock: a wrong one costs a step done twice, which finds
-/// that it is done.
-const TERM: Duration = Duration::from_secs(60);
 /// Rotations under way at once: each moves record keys as fast as it may.
 const AT_ONCE: usize = 4;
 /// Steps that follow from each other without anybody's doing, at most: destroy, turn the root, end.
 const ROUNDS: usize = 4;
 
-/// Takes the cycle under way as far as it goes now.
-pub async fn carry_on(vault: &Vault) -> Result<(), Failure> {
+/// Takes the cycle under way as far as it goes now. Answers whether there is one, to look at again soon.
+pub async fn carry_on(vault: &Vault, office: &mut Office) -> Result<bool, Failure> {
     if restored::waits(vault).await? {
-        return Ok(());
+        return Ok(false);
     }
-    let Some(row) = running(vault).await? else { return Ok(()) };
-    let Some(lease) = Lease::take(&vault.store, "cycle", me(), vault.clock.now(), TERM).await? else { return Ok(()) };
+    let Some(row) = running(vault).await? else { return Ok(false) };
+    let Some(lease) = office.stand(vault, "cycle").await? else { return Ok(true) };
     let mut outcome = Ok(true);
     for _ in 0..ROUNDS {
+        // Whoever watches it sees it change; a step that takes longer than that is fenced off.
+        if !lease.renew(&vault.store, vault.clock.now()).await? {
+            return Ok(true);
+        }
         outcome = round(vault, &row, &lease).await;
         if !matches!(outcome, Ok(true)) {
             break;
         }
     }
     lease.release(&vault.store).await?;
-    outcome.map(drop)
-}
-
-/// This process, among all that take the lease.
-fn me() -> &'static str {
-    static ME: OnceLock<String> = OnceLock::new();
-    ME.get_or_init(|| format!("{}@{}", hex::encode(vault_core::random::array::<8>()), process::identity()))
+    outcome.map(|_| true)
 }
 
 /// One look, and what follows from it. Whether another look may find more to do.

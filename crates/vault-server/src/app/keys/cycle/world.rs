@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use vault_api::cycle::{self as wire, Cycle, CycleCollection, CycleWait, CycleWaitsFor};
 use vault_core::ids::CollectionId;
-use vault_core::keys::cycle::{CollectionNow, Destruction, Moving, Next, Scope, VersionNow, Wait, World, destruction, next};
+use vault_core::keys::cycle::{
+    CollectionNow, Destruction, Moving, Next, Scope, VersionNow, Wait, World, destruction, next,
+};
 use vault_core::keys::lifecycle::KeyState;
 use vault_core::keys::wrap::KekRef;
 
@@ -85,7 +87,9 @@ pub(super) async fn shown(vault: &Vault, row: &CycleRow, scope: &Scope, word: Op
     };
     if running {
         match (word, next(scope, &world)) {
-            (None, _) => cycle.trouble = Some("the log does not say that it began with this scope".to_owned()),
+            (None, _) => {
+                cycle.trouble = Some("the log does not say, or not yet, that it began with this scope".to_owned())
+            }
             (_, Err(e)) => cycle.trouble = Some(e.to_string()),
             (Some(_), Ok(next)) => cycle.waits_for = waits(&next, &names),
         }

@@ -12,8 +12,8 @@ use crate::app::keys::cycle::Agreement;
 use crate::app::keys::inventory::{Survey, written};
 use crate::app::reference;
 use crate::state::Vault;
-use crate::store::keys::{self, DestructionRow, DestructionState, Doomed};
 use crate::store::Tx;
+use crate::store::keys::{self, DestructionRow, DestructionState, Doomed};
 
 /// What is read before the transaction.
 pub(in crate::app::keys) struct Ready {

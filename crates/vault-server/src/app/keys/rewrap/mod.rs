@@ -25,16 +25,13 @@ use tokio::task::JoinSet;
 use vault_core::ids::CollectionId;
 
 use crate::app::error::Failure;
-use crate::process;
+use crate::app::keys::office::Office;
 use crate::state::Vault;
 use crate::store::StoreError;
 use crate::store::keys::{self, RotationRow};
-use crate::store::leases::{Lease, Standing};
 
 /// How often this node looks for rotations that began, or that another node has left.
 const LOOK: Duration = Duration::from_millis(500);
-/// A lease that has not changed for so long is free: what a node that was killed costs. Clocks are not compared.
-const TERM: Duration = Duration::from_secs(5);
 /// A rotation that met trouble is left alone for so long while others go on.
 const RETRY: Duration = Duration::from_secs(15);
 
@@ -55,7 +52,7 @@ pub async fn rewrap_all(vault: &Arc<Vault>) -> Result<(), Failure> {
             if at_work.contains_key(&row.collection) || vault.stopping.is_cancelled() {
                 continue;
             }
-            if let Some(lease) = office.stand(vault, row.collection).await? {
+            if let Some(lease) = office.stand(vault, &format!("rotation:{}", row.collection)).await? {
                 at_work.insert(row.collection, row.to);
                 let (vault, row) = (Arc::clone(vault), row.clone());
                 working.spawn(async move { (row.collection, work::work(&vault, row, lease).await) });
@@ -85,37 +82,4 @@ pub async fn rewrap_all(vault: &Arc<Vault>) -> Result<(), Failure> {
 async fn running(vault: &Vault) -> Result<Vec<RotationRow>, StoreError> {
     let mut reader = vault.store.read().await?;
     keys::rotations_running(reader.conn()).await
-}
-
-/// This node as a candidate for the leases of rotations.
-struct Office {
-    me: String,
-    /// The leases as last seen, and since when they have been so.
-    seen: HashMap<CollectionId, (Option<Standing>, Instant)>,
-}
-
-impl Office {
-    fn new() -> Self {
-        let me = format!("{}@{}", hex::encode(vault_core::random::array::<8>()), process::identity());
-        Self { me, seen: HashMap::new() }
-    }
-
-    /// Takes the lease if it is free: given back, its holder's process known to have ended, or unchanged for a [`TERM`].
-    async fn stand(&mut self, vault: &Vault, collection: CollectionId) -> Result<Option<Lease>, StoreError> {
-        let name = format!("rotation:{collection}");
-        let standing = Lease::standing(&vault.store, &name).await?;
-        let since = match self.seen.get(&collection) {
-            Some((seen, since)) if *seen == standing => *since,
-            _ => Instant::now(),
-        };
-        let free = standing.as_ref().is_none_or(|standing| {
-            let process = standing.holder.split_once('@').map_or("", |(_, process)| process);
-            standing.until == 0 || process::has_ended(process) || since.elapsed() >= TERM
-        });
-        let until = vault.clock.now().plus(TERM);
-        let lease =
-            if free { Lease::seize(&vault.store, name, &self.me, standing.as_ref(), until).await? } else { None };
-        self.seen.insert(collection, (standing, since));
-        Ok(lease)
-    }
 }
