@@ -370,6 +370,22 @@ pub struct RootEpoch {
     pub created_at: String,
 }
 
+/// The key that signs the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LogKeyStatus {
+    /// The name of its log.
+    #[schema(example = "vault.example/log")]
+    pub name: String,
+    /// Since when it signs.
+    #[schema(format = "date-time")]
+    pub since: String,
+    /// When its cryptoperiod ends: by then two key officers declare a successor log.
+    #[schema(format = "date-time")]
+    pub due_at: String,
+    /// Whether that time has come.
+    pub due: bool,
+}
+
 /// Answer of `GET /v1/root`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RootStatus {
@@ -378,6 +394,8 @@ pub struct RootStatus {
     pub custody: String,
     /// Every epoch, newest first.
     pub epochs: Vec<RootEpoch>,
+    /// The key that signs the log.
+    pub log_key: LogKeyStatus,
     /// Erasures that a backup may still undo; absent when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_erasures: Option<OpenErasures>,

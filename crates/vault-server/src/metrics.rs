@@ -123,6 +123,8 @@ pub struct Metrics {
     pub garbage: Gauge,
     /// Wraps that the most used active key version may still make.
     pub key_wraps_left: Gauge,
+    /// How long the log's key has until it is due.
+    pub log_key_left: Gauge,
     /// How long the cycle of keys under way has been so.
     pub key_cycle: Gauge,
     /// Whether the database's figures are of now.
@@ -224,6 +226,7 @@ impl Metrics {
             restrictions_unjournalled: r.gauge("restrictions_unjournalled", "Restrictions that the journal lacks"),
             garbage: r.gauge("garbage_objects", "Names of objects that wait to be deleted"),
             key_wraps_left: r.gauge("key_wraps_left", "Wraps left to the most used active key version"),
+            log_key_left: r.gauge("log_key_seconds_left", "How long the log's signing key has until it is due"),
             key_cycle: r.gauge("key_cycle_seconds", "How long the cycle of keys under way has been so"),
             figures_fresh: r.gauge("figures_fresh", "1 when the database answered this scrape's questions"),
             registry: r.0,

@@ -119,7 +119,7 @@ impl<'a> Stage<'a> {
             (_, epoch) if epoch.starts_with("/v1/root/{}/destroy") => plain(path.replace("{}", "1")), // nobody has asked for it
             ("POST", "/v1/restore/confirm") => json(path.to_owned(), json!({"reason": ""})), // a reason is needed
             ("POST", "/v1/root/cycle") => json(path.to_owned(), json!({"reason": ""})),      // a reason is needed
-            ("DELETE", "/v1/root/cycle") => plain(path.to_owned()), // no cycle is under way
+            ("DELETE", "/v1/root/cycle") => plain(path.to_owned()),                          // no cycle is under way
             ("POST", "/v1/root/cycle/confirm") => {
                 json(path.to_owned(), json!({"scope_sha256": "0".repeat(64)})) // no cycle is under way
             }

@@ -51,6 +51,18 @@ pub fn run(context: &Context<'_>, command: &RootCommand) -> Result<Report, Failu
         }
     };
     let mut text = format!("custody: {}; {worth}\n{}", clean(&status.custody), table.render());
+    text.push_str(&format!(
+        "\nthe log {} is signed by a key of {}, {} {}",
+        clean(&status.log_key.name),
+        clean(&status.log_key.since),
+        if status.log_key.due { "due since" } else { "due at" },
+        clean(&status.log_key.due_at)
+    ));
+    if status.log_key.due {
+        text.push_str(
+            ": two key officers declare a successor (`vault-server log succeed --because cryptoperiod-over`)",
+        );
+    }
     for one in &status.destructions {
         text.push_str(&format!("\n{}", told(&format!("epoch {}", one.number), one)));
     }

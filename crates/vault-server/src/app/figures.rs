@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use vault_core::keys::lifecycle::KeyState;
 
-use crate::app::keys::cycle_age;
+use crate::app::keys::{cycle_age, log_key_left};
 use crate::state::Vault;
 use crate::store::figures;
 
@@ -42,6 +42,9 @@ pub async fn refresh(vault: &Vault) {
     }
     if let Ok(Ok(left)) = tokio::time::timeout(PATIENCE, figures::wraps_left(&vault.store)).await {
         metrics.key_wraps_left.set(left);
+    }
+    if let Ok(Ok(left)) = tokio::time::timeout(PATIENCE, log_key_left(vault)).await {
+        metrics.log_key_left.set(i64::try_from(left.as_secs()).unwrap_or(i64::MAX));
     }
     if let Ok(Ok(age)) = tokio::time::timeout(PATIENCE, cycle_age(vault)).await {
         metrics.key_cycle.set(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));

@@ -115,10 +115,10 @@ fn counted(cycle: &Cycle) -> (u64, u64) {
 fn told(cycle: &Cycle) -> String {
     let (destroyed, all) = counted(cycle);
     let mut text = format!("cycle {}: {}", cycle.number, wire_name(&cycle.state));
-    if cycle.state == CycleState::Planned {
-        text.push_str(", nothing was done");
-    } else {
-        text.push_str(&format!(" since {}", clean(&cycle.started_at)));
+    match (cycle.state, &cycle.ended_at) {
+        (CycleState::Planned, _) => text.push_str(", nothing was done"),
+        (CycleState::Running, _) | (_, None) => text.push_str(&format!(" since {}", clean(&cycle.started_at))),
+        (_, Some(at)) => text.push_str(&format!(" since {}, begun at {}", clean(at), clean(&cycle.started_at))),
     }
     text.push_str(&format!("\nscope {}\n", clean(&cycle.scope_sha256)));
     let mut table = Table::new(["collection", "versions to go", "gone", "record keys to move"]);

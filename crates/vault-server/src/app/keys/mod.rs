@@ -50,7 +50,7 @@ pub use destroy::{
 pub use exposure::exposed;
 pub use office::Office;
 pub use rewrap::rewrap_all;
-pub use root::{rotate_root, settle_root, show_root};
+pub use root::{log_key_left, rotate_root, settle_root, show_root};
 pub use rotate::{Wish, planned, rotate};
 pub use show::{show, status};
 pub use upkeep::{renew, upkeep};

@@ -3,14 +3,16 @@
 use std::collections::HashMap;
 
 use vault_api::destruction as wire;
-use vault_api::keys::{RootEpoch, RootStatus};
+use vault_api::keys::{LogKeyStatus, RootEpoch, RootStatus};
 use vault_core::access::person::Place;
 use vault_core::access::role::Action;
 use vault_core::audit::entry::RootOperation;
 use vault_core::audit::slot::{OpeningUnder, SlotName};
+use vault_core::audit::succession::generation;
 use vault_core::ids::{CollectionId, PersonId};
 use vault_core::keys::cycle::VersionsGone;
 use vault_core::keys::keyring::EpochInfo;
+use vault_core::keys::lifecycle::{Demand, KeyState, KeyVersion, Policy, plan};
 
 use super::destroy::pending;
 use super::show::state;
@@ -53,6 +55,7 @@ async fn view(vault: &Vault) -> Result<RootStatus, Failure> {
     };
     let (backups, oldest_restorable_backup) = restored::backups(vault).await?;
     Ok(RootStatus {
+        log_key: log_key(vault).await?,
         backups,
         oldest_restorable_backup,
         restore_unconfirmed: restored::waits(vault).await?,
@@ -62,6 +65,29 @@ async fn view(vault: &Vault) -> Result<RootStatus, Failure> {
         destruction,
         destructions,
     })
+}
+
+/// The log's key, and when the planner says that it is due.
+pub(super) async fn log_key(vault: &Vault) -> Result<LogKeyStatus, Failure> {
+    let (name, since) = vault.keys()?.log_key_since().await?;
+    let policy = Policy::log_signing();
+    let key = KeyVersion {
+        version: generation(&name),
+        state: KeyState::Active,
+        activated_at: Some(since),
+        deactivated_at: None,
+        wraps: 0,
+        moved: 0,
+        holds: 0,
+    };
+    let due = !plan(vault.clock.now(), &[key], &policy, Demand::Upkeep)?.is_empty();
+    Ok(LogKeyStatus { name, since: since.to_string(), due_at: since.plus(policy.cryptoperiod).to_string(), due })
+}
+
+/// How long the log's key has until it is due; nothing once it is.
+pub async fn log_key_left(vault: &Vault) -> Result<core::time::Duration, Failure> {
+    let (_, since) = vault.keys()?.log_key_since().await?;
+    Ok(since.plus(Policy::log_signing().cryptoperiod).since(vault.clock.now()))
 }
 
 /// Makes a fresh root epoch and moves every KEK and the log key under it. The former epoch stays in custody, unused,

@@ -37,8 +37,9 @@ impl KeyService {
             root_epoch: wrapped.epoch,
             wrap: wrapped.bytes,
             public_key: signer.verifier().to_string(),
+            created_at: now,
         };
-        keys::insert_log_key(tx.conn(), &row, now).await?;
+        keys::insert_log_key(tx.conn(), &row).await?;
         Ok(Arc::new(signer))
     }
 
@@ -65,6 +66,13 @@ impl KeyService {
         let signer = Arc::new(signer);
         *self.log_key.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&signer));
         Ok(signer)
+    }
+
+    /// The name of the log's key in force, and since when it signs.
+    pub async fn log_key_since(&self) -> Result<(String, Timestamp), KeyError> {
+        let mut conn = self.store.read().await?;
+        let row = self.log_key_row(conn.conn()).await?;
+        Ok((row.name, row.created_at))
     }
 
     /// The verifier key of the log, `name+hash+base64`; can be had while the vault is sealed.

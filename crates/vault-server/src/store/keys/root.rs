@@ -43,13 +43,16 @@ pub struct LogKeyRow {
     pub wrap: Vec<u8>,
     /// The verifier key, `name+hash+base64`.
     pub public_key: String,
+    /// When it was made.
+    pub created_at: Timestamp,
 }
 
 /// The key in force of the log that was first called `base`: its own, or its last successor's.
 pub async fn log_key(conn: &mut Conn, base: &str) -> Result<Option<LogKeyRow>, StoreError> {
-    let rows = sqlx::query("SELECT name, root_epoch, wrap, public_key FROM log_keys WHERE state = 'active'")
-        .fetch_all(conn)
-        .await?;
+    let rows =
+        sqlx::query("SELECT name, root_epoch, wrap, public_key, created_at FROM log_keys WHERE state = 'active'")
+            .fetch_all(conn)
+            .await?;
     let keys = rows.iter().map(read_log_key).collect::<Result<Vec<_>, _>>()?;
     let of_this = |key: &LogKeyRow| succession::origin(base, succession::generation(&key.name)) == key.name;
     let mut keys = keys.into_iter().filter(of_this);
@@ -79,11 +82,12 @@ fn read_log_key(row: &AnyRow) -> Result<LogKeyRow, StoreError> {
         root_epoch: columns.version("root_epoch")?,
         wrap: columns.bytes("wrap")?,
         public_key: columns.text("public_key")?,
+        created_at: columns.time("created_at")?,
     })
 }
 
 /// Enters a log key.
-pub async fn insert_log_key(conn: &mut Conn, key: &LogKeyRow, now: Timestamp) -> Result<(), StoreError> {
+pub async fn insert_log_key(conn: &mut Conn, key: &LogKeyRow) -> Result<(), StoreError> {
     let text = "INSERT INTO log_keys (name, root_epoch, wrap, public_key, state, created_at)
                 VALUES ($1, $2, $3, $4, 'active', $5)";
     sqlx::query(text)
@@ -91,7 +95,7 @@ pub async fn insert_log_key(conn: &mut Conn, key: &LogKeyRow, now: Timestamp) ->
         .bind(i64::from(key.root_epoch))
         .bind(key.wrap.clone())
         .bind(key.public_key.clone())
-        .bind(now.as_millis())
+        .bind(key.created_at.as_millis())
         .execute(conn)
         .await?;
     Ok(())
@@ -100,7 +104,7 @@ pub async fn insert_log_key(conn: &mut Conn, key: &LogKeyRow, now: Timestamp) ->
 /// Every log key under `epoch`.
 pub async fn log_keys_under(conn: &mut Conn, epoch: u32) -> Result<Vec<LogKeyRow>, StoreError> {
     let rows = sqlx::query(
-        "SELECT name, root_epoch, wrap, public_key FROM log_keys
+        "SELECT name, root_epoch, wrap, public_key, created_at FROM log_keys
                             WHERE root_epoch = $1 AND state <> 'destroyed'",
     )
     .bind(i64::from(epoch))

@@ -194,8 +194,9 @@ async fn open(vault: &Vault, asked: Option<(PersonId, String)>, throttle: Option
         None => None,
     };
     tx.commit().await?;
-    vault.keys()?.cycle_to_go();
     ledger.settle(begun).await?;
+    // What the job acts on is the log's word.
+    vault.keys()?.cycle_to_go();
     if let Some(requested) = requested {
         ledger.settle(requested).await?;
     }

@@ -26,6 +26,7 @@ use crate::store::records::{self, ObjectRow, RecordRow, RecordState};
 use crate::store::uploads::ConsentTerms;
 use crate::testing::{House, NOW, collection, oracle};
 
+const DAYS: Duration = Duration::from_hours(24);
 const KEYS: &str = "/v1/collections/calls/keys";
 const ROTATE: &str = "/v1/collections/calls/keys/rotate";
 
@@ -329,4 +330,21 @@ async fn p7_a_batch_whose_commit_has_no_answer_is_gone_on_with() {
             oracle::sound(&house.vault, &[]).await;
         }
     }
+}
+
+#[tokio::test]
+async fn the_logs_key_says_when_it_is_due() {
+    let house = House::new().await;
+    let shown = async || house.ask("key-officer", "GET", "/v1/root", Value::Null).await.1["log_key"].clone();
+    let before = shown().await;
+    assert_eq!(
+        (&before["due"], &before["due_at"]),
+        (&json!(false), &json!(NOW.plus(DAYS * 730).to_string())),
+        "{before}"
+    );
+    assert_eq!(super::log_key_left(&house.vault).await.unwrap(), DAYS * 730);
+    // Tokens have ended by then.
+    house.clock.advance(DAYS * 730);
+    assert!(super::root::log_key(&house.vault).await.unwrap().due);
+    assert_eq!(super::log_key_left(&house.vault).await.unwrap(), Duration::ZERO);
 }
