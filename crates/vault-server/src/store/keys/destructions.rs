@@ -341,7 +341,8 @@ pub async fn misnamed(conn: &mut Conn, kek: KekRef) -> Result<Vec<RecordId>, Sto
 pub async fn wrapped_by(conn: &mut Conn, epoch: u32) -> Result<u64, StoreError> {
     let text = "SELECT (SELECT COUNT(*) FROM keks
                         WHERE length(wrap) > 0 AND (root_epoch = $1 OR substr(wrap, 22, 4) = $2))
-                     + (SELECT COUNT(*) FROM log_keys WHERE root_epoch = $1 OR substr(wrap, 22, 4) = $2) AS n";
+                     + (SELECT COUNT(*) FROM log_keys
+                        WHERE length(wrap) > 0 AND (root_epoch = $1 OR substr(wrap, 22, 4) = $2)) AS n";
     let row = sqlx::query(text).bind(i64::from(epoch)).bind(epoch.to_be_bytes().to_vec()).fetch_one(conn).await?;
     Columns::of("keks", &row).unsigned("n")
 }

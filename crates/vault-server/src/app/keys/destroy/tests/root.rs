@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+use vault_core::time::Clock as _;
 
 use super::super::{again, carry_out_due};
 use crate::custody::private_file;
@@ -156,4 +157,19 @@ async fn p8_an_older_keyring_file_does_not_bring_an_epoch_back() {
     let house = house.restarted().await;
     assert_eq!(state(&house).await, "destroyed");
     oracle::sound(&house.vault, &[]).await;
+}
+
+/// The row of a log key that has ended stays, without a wrap: it needs no root epoch.
+#[tokio::test]
+async fn p8_a_log_that_was_succeeded_keeps_no_root_epoch() {
+    let house = House::new().await;
+    let mut tx = house.vault.store.begin("succeed_log").await.unwrap();
+    house.vault.keys.succeed_log_key(&mut tx, house.clock.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    let (status, root) = house.ask(OFFICERS[0], "POST", "/v1/root/rotate", json!({"reason": "Monthly"})).await;
+    assert_eq!(status, StatusCode::OK, "{root}");
+    agreed(&house).await;
+    house.clock.advance(DAY);
+    carry_out_due(&house.vault).await.unwrap();
+    assert_eq!(state(&house).await, "destroyed");
 }
