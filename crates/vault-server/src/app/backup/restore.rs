@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use vault_core::audit::entry::{Entry, Kind};
 use vault_core::audit::merkle::{Edge, Hash};
 use vault_core::audit::note::VerifierKey;
+use vault_core::audit::succession;
 use vault_core::backup::{Cell, TABLES, Table};
 use vault_core::ids::{BackupId, RestoreId};
 use vault_core::time::Clock;
@@ -89,13 +90,16 @@ pub async fn restore(
     let verified = verify(folder, wish.public_key.as_deref(), wish.sha256.as_deref())?;
     let manifest = &verified.checked.manifest;
     let key: VerifierKey = manifest.log.public_key.parse().map_err(|_| altered("its log's key is none"))?;
-    if key.name() != log_name {
+    // A successor log is called after the first one, which the configuration names.
+    let generation = succession::generation(key.name());
+    if succession::origin(log_name, generation) != key.name() {
         return Err(BackupError::Refused(format!(
             "it is of the log {}, and the configuration names another",
             key.name()
         )));
     }
     let fence = free(store, &verified, wish.replace).await?;
+    refuse_if_succeeded(store, objects, log_name, &key).await?;
     let (published, sequenced) = against_log(objects, folder, &verified, &key, wish).await?;
     let is_upload = |bytes: &&Vec<u8>| Entry::parse(bytes).is_ok_and(|entry| entry.kind() == Kind::UploadCompleted);
     let uploads_waited = sequenced.iter().filter(is_upload).count() as u64;
@@ -160,6 +164,24 @@ async fn free(store: &Store, verified: &Verified, replace: bool) -> Result<Optio
         )));
     }
     Ok(Some(head.map_or(0, |head| head.fence)))
+}
+
+/// A log that was succeeded since: the key of its successor is in no backup from before, and perhaps only in this database.
+async fn refuse_if_succeeded(
+    store: &Store,
+    objects: &Objects,
+    log_name: &str,
+    key: &VerifierKey,
+) -> Result<(), BackupError> {
+    // A row that cannot be read keeps nobody from restoring.
+    let here = keys::log_key(store.read().await?.conn(), log_name).await.ok().flatten();
+    let generation = |name: &str| succession::generation(name);
+    let declared = here.is_some_and(|here| generation(&here.name) > generation(key.name()));
+    if declared || ledger::is_followed(objects, key).await? {
+        let what = "its log was succeeded since, and the successor's key is not in it: restore one that was made after that";
+        return Err(BackupError::Refused(what.to_owned()));
+    }
+    Ok(())
 }
 
 /// Holds the backup's entries, the published ones and a checkpoint seen outside against each other. Answers how many are

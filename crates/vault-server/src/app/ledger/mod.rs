@@ -59,7 +59,7 @@ use vault_core::time::Clock;
 pub use error::LedgerError;
 pub use evidence::{OpeningState, Page, SlotView, View};
 pub use keys::VaultKeys;
-pub use recover::{published_checkpoint, published_entries};
+pub use recover::{is_followed, published_checkpoint, published_entries};
 pub use remains::{Remains, remains};
 pub use taken::{DESTROY, KeyFacts, TakenAway};
 

@@ -139,15 +139,19 @@ async fn refuse_without_checkpoint(
     key: &VerifierKey,
     head: &Head,
 ) -> Result<(), LedgerError> {
-    if ends_with_declaration(store, key, head).await? {
-        return Ok(());
-    }
+    // What that publication writes is honest; what is wider was written after its checkpoint.
+    let honest = match head.edge.size() {
+        1 => 1,
+        size if ends_with_declaration(store, key, head).await? => size,
+        _ => 0,
+    };
     let place = Place::of(key);
-    let full = |kind| name(place.full(Tile { kind, index: 0, width: WIDTH }));
+    let index = honest / u64::from(WIDTH);
+    let full = |kind| name(place.full(Tile { kind, index, width: WIDTH }));
     let mut there = objects.exists(&full(Kind::Entries)?).await? || objects.exists(&full(Kind::Hashes(0))?).await?;
-    let first = if head.edge.size() == 1 { 2 } else { 1 };
+    let first = u16::try_from(honest % u64::from(WIDTH)).unwrap_or(0) + 1;
     let partials: Vec<_> =
-        (first..WIDTH).map(|width| name(place.partial_bundle(0, width))).collect::<Result<_, _>>()?;
+        (first..WIDTH).map(|width| name(place.partial_bundle(index, width))).collect::<Result<_, _>>()?;
     for some in partials.chunks(AT_ONCE) {
         there |= try_join_all(some.iter().map(|name| objects.exists(name))).await?.contains(&true);
     }
@@ -160,11 +164,16 @@ async fn refuse_without_checkpoint(
 
 /// A database from before a succession has the former key again; what was published since says that it signs nothing.
 async fn refuse_if_followed(objects: &Objects, key: &VerifierKey) -> Result<(), LedgerError> {
-    if objects.exists(&name(Place::of(key).next().checkpoint())?).await? {
+    if is_followed(objects, key).await? {
         let what = "this log was succeeded, and the database is from before";
         return Err(LedgerError::Disagreement { what, database: 0, published: 0 });
     }
     Ok(())
+}
+
+/// Whether a successor of the log with this key is published.
+pub async fn is_followed(objects: &Objects, key: &VerifierKey) -> Result<bool, LedgerError> {
+    Ok(objects.exists(&name(Place::of(key).next().checkpoint())?).await?)
 }
 
 /// Whether the last entry in the database declares the successor log whose key this is: nothing was appended to it, which

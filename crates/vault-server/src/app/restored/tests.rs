@@ -5,7 +5,9 @@ use serde_json::json;
 
 use crate::app::backup::{BackupError, Folder, Wish, create, restore};
 use crate::app::keys::carry_out_due;
-use crate::testing::{House, Recordings, oracle};
+use crate::app::succession::Examination;
+use crate::testing::{House, Recordings, oracle, passphrase};
+use vault_core::audit::succession::Because;
 
 /// µ-law WAV.
 fn recording() -> Vec<u8> {
@@ -24,6 +26,35 @@ async fn take_in(house: &House, recordings: &Recordings) {
     assert_eq!(status, StatusCode::CREATED, "{begun}");
     let (status, said) = recordings.send(house, begun["location"].as_str().unwrap(), 0, whole).await;
     assert_eq!(status, StatusCode::NO_CONTENT, "{said}");
+}
+
+async fn backed_up(house: &House, dir: &std::path::Path) -> Folder {
+    let (vault, folder) = (house.console().await, Folder::begin(dir).unwrap());
+    create(&vault.store, &vault.objects, vault.clock.as_ref(), &vault.config.log_name, &folder).await.unwrap();
+    vault.close().await;
+    folder
+}
+
+/// The same with the vault stopped.
+async fn put_back_stopped(house: &House, folder: &Folder) -> Result<crate::app::backup::Restored, BackupError> {
+    let (vault, wish) = (house.console().await, Wish { replace: true, ..Wish::default() });
+    let name = &vault.config.log_name;
+    let done = restore(&vault.store, &vault.objects, vault.clock.as_ref(), name, folder, &wish, |_| ()).await;
+    vault.close().await;
+    done
+}
+
+/// Two officers declare a successor of the log.
+async fn succeed(house: &House) {
+    for who in ["key-officer", "key-officer-2"] {
+        let vault = house.console().await;
+        let examined = Examination::of(&vault, passphrase(), &[]).await.unwrap();
+        match who {
+            "key-officer" => examined.propose(house.token(who), Because::KeyCompromised, "Copied").await.unwrap(),
+            _ => drop(examined.confirm(house.token(who)).await.unwrap()),
+        }
+        vault.close().await;
+    }
 }
 
 async fn put_back(house: &House, folder: &Folder, wish: Wish) -> Result<crate::app::backup::Restored, BackupError> {
@@ -83,5 +114,31 @@ async fn p6_p7_rows_of_before_are_held_against_the_log_on_either_engine() {
     assert!(house.vault.ledger().unwrap().witness_of(&reference).await.unwrap().is_some());
     let (status, _) = house.ask("key-officer-2", "POST", "/v1/restore/confirm", why).await;
     assert_eq!(status, StatusCode::CONFLICT);
+    oracle::sound(&house.vault, &[]).await;
+}
+
+#[tokio::test]
+async fn p9_a_backup_of_a_successor_log_is_restored_and_none_from_before_takes_its_key_away() {
+    let house = House::new().await;
+    let room = tempfile::tempdir().unwrap();
+    house.stop().await;
+    let older = backed_up(&house, &room.path().join("older")).await;
+    succeed(&house).await;
+    // Declared, and published nowhere yet: the key is in this database alone.
+    let refused = put_back_stopped(&house, &older).await.unwrap_err().to_string();
+    assert!(refused.contains("succeeded"), "{refused}");
+    let house = house.started().await.unwrap();
+    let key = house.vault.ledger.verifier().unwrap();
+    house.stop().await;
+    let newer = backed_up(&house, &room.path().join("newer")).await;
+    // Published, and the database is lost.
+    let vault = house.console().await;
+    vault.store.by_hand("DELETE FROM log_keys").await;
+    vault.close().await;
+    let refused = put_back_stopped(&house, &older).await.unwrap_err().to_string();
+    assert!(refused.contains("succeeded"), "{refused}");
+    put_back_stopped(&house, &newer).await.unwrap();
+    let house = house.started().await.unwrap();
+    assert_eq!(house.vault.ledger.verifier().unwrap(), key);
     oracle::sound(&house.vault, &[]).await;
 }

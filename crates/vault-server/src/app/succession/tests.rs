@@ -405,3 +405,30 @@ async fn p9_what_is_proposed_is_what_is_declared_and_a_database_of_before_is_ref
     stage.cut(told.size).await;
     stage.refused().await;
 }
+
+/// A successor's checkpoint is taken away and the database cut back to the declaration: what was published since is there.
+#[tokio::test]
+async fn p9_a_successor_whose_checkpoint_is_taken_away_is_not_signed_anew() {
+    let stage = Stage::set().await;
+    stage.house.stop().await;
+    stage.propose("key-officer", Because::KeyCompromised).await.unwrap();
+    let console = stage.house.console().await;
+    let size = console.store.number("SELECT size FROM log_head").await;
+    console.close().await;
+    stage.confirm("key-officer-2").await.unwrap();
+    // A first publication that did not come to its last write is completed.
+    let stage = stage.started().await.unwrap();
+    stage.house.stop().await;
+    let declared = u64::try_from(size).unwrap() + 1;
+    stage.cut(declared).await;
+    stage.objects.remove("log/2/checkpoint").await;
+    for width in declared + 1..256 {
+        stage.objects.remove(&format!("log/2/tile/entries/000.p/{width}")).await;
+    }
+    let stage = stage.started().await.unwrap();
+    stage.record().await;
+    stage.house.stop().await;
+    stage.cut(declared).await;
+    stage.objects.remove("log/2/checkpoint").await;
+    stage.refused().await;
+}
