@@ -30,6 +30,7 @@ const IN_PROGRESS: &str = "feedback-vault/v1/in-progress-key";
 const SUBJECT: &str = "feedback-vault/v1/subject";
 const OUTBOX: &str = "feedback-vault/v1/outbox-key";
 const OUTBOX_ROW: &str = "feedback-vault/v1/outbox-row";
+const LOG_HEAD: &str = "feedback-vault/v1/log-head";
 
 fn derive(parent: &[u8], label: &str, fields: &[&[u8]]) -> Secret<32> {
     Secret::fill(|okm| match Hkdf::<Sha256>::new(None, parent).expand(&framed(label, fields), okm) {
@@ -91,10 +92,27 @@ impl LogSeed {
 }
 
 impl OutboxKey {
-    fn keyed(&self, id: &str, entry: &[u8], openings: &[u8], reference: Option<&str>) -> Hmac<Sha256> {
+    fn hmac(&self) -> Hmac<Sha256> {
         let Ok(mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(self.secret().expose()) else {
             unreachable!("HMAC takes keys of any length")
         };
+        mac
+    }
+
+    /// The MAC of the log's head, given by the right edge of its tree: that the vault itself committed these entries.
+    #[must_use]
+    pub fn head_mac(&self, edge: &[u8]) -> [u8; 32] {
+        self.hmac().chain_update(framed(LOG_HEAD, &[edge])).finalize().into_bytes().into()
+    }
+
+    /// Whether the vault committed this head. Compares in constant time.
+    #[must_use]
+    pub fn committed(&self, edge: &[u8], mac: &[u8]) -> bool {
+        self.hmac().chain_update(framed(LOG_HEAD, &[edge])).verify_slice(mac).is_ok()
+    }
+
+    fn keyed(&self, id: &str, entry: &[u8], openings: &[u8], reference: Option<&str>) -> Hmac<Sha256> {
+        let mac = self.hmac();
         let row = [id.as_bytes(), entry, openings];
         // A row without a reference frames one field less: no reference is not the empty one.
         let fields: Vec<&[u8]> = row.into_iter().chain(reference.map(str::as_bytes)).collect();

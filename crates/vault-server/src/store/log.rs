@@ -111,6 +111,24 @@ pub async fn advance(tx: &mut Tx, from: &Head, to: &Head) -> Result<bool, StoreE
     Ok(done.rows_affected() == 1)
 }
 
+/// The name of the head's MAC in `meta`.
+const HEAD_MAC: &str = "log_head_mac";
+
+/// Vouches for the head, in the transaction that moves it there: entries that are not published yet are signed only under this.
+pub async fn vouch(tx: &mut Tx, key: &OutboxKey, edge: &Edge) -> Result<(), StoreError> {
+    let text = "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    let mac = hex::encode(key.head_mac(&edge.to_bytes()));
+    sqlx::query(text).bind(HEAD_MAC).bind(mac).execute(tx.conn()).await?;
+    Ok(())
+}
+
+/// Whether the vault moved the head to this edge.
+pub async fn is_vouched(conn: &mut Conn, key: &OutboxKey, edge: &Edge) -> Result<bool, StoreError> {
+    let row = sqlx::query("SELECT value FROM meta WHERE name = $1").bind(HEAD_MAC).fetch_optional(conn).await?;
+    let mac = row.and_then(|row| hex::decode(row.try_get::<String, _>(0).ok()?).ok());
+    Ok(mac.is_some_and(|mac| key.committed(&edge.to_bytes(), &mac)))
+}
+
 /// Enters entries from index `first` on, with their openings.
 pub async fn insert(tx: &mut Tx, first: u64, new: &[&NewEntry]) -> Result<(), StoreError> {
     let first = bigint(first)?;

@@ -178,7 +178,8 @@ async fn refuse_if_succeeded(
     let generation = |name: &str| succession::generation(name);
     let declared = here.is_some_and(|here| generation(&here.name) > generation(key.name()));
     if declared || ledger::is_followed(objects, key).await? {
-        let what = "its log was succeeded since, and the successor's key is not in it: restore one that was made after that";
+        let what =
+            "its log was succeeded since, and the successor's key is not in it: restore one that was made after that";
         return Err(BackupError::Refused(what.to_owned()));
     }
     Ok(())

@@ -344,7 +344,7 @@ impl Ledger {
         let shared = &self.0;
         let recovered = async {
             let head = recover::fence(&shared.store, signer.verifier()).await?;
-            let recovered = recover::recover(&shared.store, &shared.objects, signer.verifier(), head).await?;
+            let recovered = recover::recover(&shared.store, &shared.objects, signer, head).await?;
             let checkpoint = match recovered.published {
                 Some(checkpoint) => checkpoint,
                 None => signer.sign(recovered.head.edge.size(), recovered.head.edge.root()),

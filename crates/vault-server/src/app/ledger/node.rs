@@ -121,7 +121,7 @@ pub(super) async fn take_over(
     signer: &Arc<CheckpointSigner>,
     lease: Lease,
 ) -> Result<Sequencing, LedgerError> {
-    let recovered = compare(shared, running).await;
+    let recovered = compare(shared, running, signer).await;
     let (Recovered { head, tiles, behind, full, .. }, stale) = match recovered {
         Ok(recovered) => recovered,
         Err(e) => {
@@ -143,7 +143,11 @@ pub(super) async fn take_over(
 }
 
 /// The one state that the copies agree on, and whether the published checkpoint is older than one that was seen before.
-async fn compare(shared: &Shared, running: &Running) -> Result<(Recovered, bool), LedgerError> {
+async fn compare(
+    shared: &Shared,
+    running: &Running,
+    signer: &CheckpointSigner,
+) -> Result<(Recovered, bool), LedgerError> {
     let head = recover::fence(&shared.store, &running.verifier).await?;
     let seen = running.published();
     let found = recover::published_checkpoint(&shared.objects, &running.verifier).await?;
@@ -165,7 +169,15 @@ async fn compare(shared: &Shared, running: &Running) -> Result<(Recovered, bool)
         return Err(LedgerError::Disagreement { what, database, published });
     }
     let place = |index, leaf| shared.place(index, leaf);
-    let recovered =
-        recover::forward(&shared.store, seen.edge.clone(), (*seen.tiles).clone(), head, None, place).await?;
+    let recovered = recover::forward(
+        &shared.store,
+        signer.outbox_key(),
+        seen.edge.clone(),
+        (*seen.tiles).clone(),
+        head,
+        None,
+        place,
+    )
+    .await?;
     Ok((recovered, stale))
 }

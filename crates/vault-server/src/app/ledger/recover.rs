@@ -10,18 +10,20 @@
 //! | any | tiles or bundles without a checkpoint | refused |
 //! | neither extends the other | | refused |
 //!
-//! What is published counts only under the log's own signature.
+//! What is published counts only under the log's own signature, and what the database has beyond it only under the MAC with
+//! which the vault committed the head: whoever writes the database appends nothing that is signed.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
-use vault_core::audit::checkpoint::VerifiedCheckpoint;
+use vault_core::audit::checkpoint::{CheckpointSigner, VerifiedCheckpoint};
 use vault_core::audit::entry::Entry;
 use vault_core::audit::merkle::{Edge, Hash};
 use vault_core::audit::note::VerifierKey;
 use vault_core::audit::succession::Declaration;
 use vault_core::audit::tile::{self, Kind, Tile, TileError, TileNodes, WIDTH};
+use vault_core::keys::hierarchy::OutboxKey;
 
 use super::LedgerError;
 use super::publish::{Published, checkpoint_name, full_hashes, name};
@@ -97,22 +99,23 @@ pub(super) fn succeeded(head: &Head) -> LedgerError {
 pub(super) async fn recover(
     store: &Store,
     objects: &Objects,
-    key: &VerifierKey,
+    signer: &CheckpointSigner,
     head: Head,
 ) -> Result<Recovered, LedgerError> {
+    let (key, outbox) = (signer.verifier(), signer.outbox_key());
     let Some(checkpoint) = published_checkpoint(objects, key).await? else {
         refuse_without_checkpoint(store, objects, key, &head).await?;
         refuse_if_followed(objects, key).await?;
         // Nothing was published, or all of it was lost: the database has everything.
-        let recovered = forward(store, Edge::default(), EdgeTiles::default(), head, None, |_, _| ()).await?;
+        let recovered = forward(store, outbox, Edge::default(), EdgeTiles::default(), head, None, |_, _| ()).await?;
         return Ok(recovered);
     };
     refuse_if_followed(objects, key).await?;
     let (edge, tiles) = published_edge(store, objects, Place::of(key), &checkpoint).await?;
     if head.edge.size() >= checkpoint.size() {
-        forward(store, edge, tiles, head, Some(checkpoint), |_, _| ()).await
+        forward(store, outbox, edge, tiles, head, Some(checkpoint), |_, _| ()).await
     } else {
-        let head = replay(store, objects, Place::of(key), &edge, head, &checkpoint).await?;
+        let head = replay(store, objects, signer, &edge, head, &checkpoint).await?;
         Ok(Recovered { head, tiles, published: Some(checkpoint), behind: 0, full: Vec::new() })
     }
 }
@@ -313,9 +316,11 @@ pub(super) async fn there(objects: &Objects, name: &Name) -> Result<Option<Bytes
     }
 }
 
-/// Continues the published tree with the database's entries, which must lead to the database's head.
+/// Continues the published tree with the database's entries, which must lead to the database's head, and that must be one
+/// which the vault committed.
 pub(super) async fn forward(
     store: &Store,
+    key: &OutboxKey,
     mut edge: Edge,
     mut tiles: EdgeTiles,
     head: Head,
@@ -331,6 +336,10 @@ pub(super) async fn forward(
     .await?;
     if edge.to_bytes() != head.edge.to_bytes() {
         let what = "the database's head does not follow from what is published and its own entries";
+        return Err(LedgerError::Disagreement { what, database: to, published: from });
+    }
+    if to > from && !log::is_vouched(store.read().await?.conn(), key, &head.edge).await? {
+        let what = "the vault did not commit what the database has beyond the published log";
         return Err(LedgerError::Disagreement { what, database: to, published: from });
     }
     Ok(Recovered { head, tiles, published: published.filter(|_| from == to), behind: to - from, full })
@@ -378,11 +387,12 @@ pub(super) async fn read_on(
 async fn replay(
     store: &Store,
     objects: &Objects,
-    place: Place,
+    signer: &CheckpointSigner,
     edge: &Edge,
     head: Head,
     checkpoint: &VerifiedCheckpoint,
 ) -> Result<Head, LedgerError> {
+    let place = Place::of(signer.verifier());
     let (from, to) = (head.edge.size(), checkpoint.size());
     let disagreement = |what| LedgerError::Disagreement { what, database: from, published: to };
     tracing::warn!(from, to, "the database is behind the published log: replaying published entries");
@@ -418,6 +428,7 @@ async fn replay(
         if !log::advance(&mut tx, &current, &next).await? {
             return Err(disagreement("the database's head moved during the replay"));
         }
+        log::vouch(&mut tx, signer.outbox_key(), &next.edge).await?;
         tx.commit().await?;
         current = next;
     }

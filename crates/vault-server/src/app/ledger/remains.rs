@@ -87,9 +87,10 @@ impl Remains {
 pub async fn remains(
     store: &Store,
     objects: &Objects,
-    key: &VerifierKey,
+    signer: &CheckpointSigner,
     known: Vec<VerifiedCheckpoint>,
 ) -> Result<Remains, LedgerError> {
+    let key = signer.verifier();
     let place = Place::of(key);
     let head = {
         let mut reader = store.read().await?;
@@ -99,7 +100,12 @@ pub async fn remains(
         }
     };
     let most = head.as_ref().map_or(u64::MAX, |head| head.edge.size());
-    let database = in_database(store, most).await?;
+    let mut database = in_database(store, most).await?;
+    // A head that the vault did not commit says nothing.
+    let vouched = match head.as_ref().filter(|head| head_follows(&database, Some(head))) {
+        Some(head) => log::is_vouched(store.read().await?.conn(), signer.outbox_key(), &head.edge).await?,
+        None => false,
+    };
     let (checkpoint, garbled) = match recover::published_checkpoint(objects, key).await {
         Ok(checkpoint) => (checkpoint, false),
         // Present, and not this log's word.
@@ -108,6 +114,11 @@ pub async fn remains(
     };
     let published = in_files(objects, place).await?;
     let signed: Vec<_> = checkpoint.iter().chain(&known).map(|seen| (seen.size(), *seen.root())).collect();
+    if !vouched {
+        // Nor do entries that only the database has and no signature covers.
+        let covered = signed.iter().map(|(size, _)| *size).max().unwrap_or(0).max(wide(published.len()));
+        database.truncate(usize::try_from(covered).unwrap_or(usize::MAX));
+    }
     let survivors = survivors(&database, &published, &signed);
     let opens = match &checkpoint {
         Some(checkpoint) => recover::published_edge(store, objects, place, checkpoint).await.is_ok(),
@@ -115,7 +126,7 @@ pub async fn remains(
     };
     let newest = checkpoint.into_iter().chain(known).max_by_key(VerifiedCheckpoint::size);
     let had = newest.as_ref().map_or(0, VerifiedCheckpoint::size);
-    let had = had.max(head.as_ref().map_or(0, |head| head.edge.size()));
+    let had = had.max(head.as_ref().filter(|_| vouched).map_or(0, |head| head.edge.size()));
     let (longest, follows) = (wide(database.len()).max(wide(published.len())), head_follows(&database, head.as_ref()));
     let apart = survivors.alike < wide(database.len().min(published.len()));
     let lost = had.saturating_sub(survivors.size);
@@ -291,6 +302,7 @@ impl Ledger {
         edge.settle();
         log::insert(tx, size, &[&NewEntry { entry, sealed, reference: Some(declared_as) }]).await?;
         succession::set_head(tx, &edge).await?;
+        log::vouch(tx, to.outbox_key(), &edge).await?;
         succession::requeue(tx, from.outbox_key(), to.outbox_key()).await?;
         self.tell_of_erased(tx, remains, to).await?;
         Ok(true)

@@ -245,6 +245,7 @@ impl Sequencer {
         }
         log::insert(&mut tx, self.committed.head.edge.size(), &new).await?;
         self.empty_late(&mut tx, &new, &mut group).await?;
+        log::vouch(&mut tx, self.signer.outbox_key(), &group.next.head.edge).await?;
         let ids: Vec<&str> = waiting.iter().map(|w| w.id.as_str()).collect();
         log::unqueue(&mut tx, &ids).await?;
         let outcome = match tx.commit().await {

@@ -91,14 +91,14 @@ impl<'v> Examination<'v> {
     /// Opens custody and reads every copy of the log. `notes`: checkpoints that were seen outside.
     pub async fn of(vault: &'v Arc<Vault>, passphrase: Arc<Passphrase>, notes: &[String]) -> Result<Self, Failure> {
         vault.keys.unseal(passphrase).await?;
-        let key: VerifierKey =
-            vault.keys.log_public_key().await?.parse().map_err(|e| Failure::new(Code::IntegrityFailure).because(e))?;
+        let signer = vault.keys.log_signer().await?;
+        let key = signer.verifier();
         let known =
             notes.iter().map(|note| key.verify_checkpoint(note)).collect::<Result<Vec<VerifiedCheckpoint>, _>>();
         let known = known.map_err(|e| {
             Failure::new(Code::InvalidRequest).detail("a known checkpoint is not one of this log").because(e)
         })?;
-        let remains = remains(&vault.store, &vault.objects, &key, known).await?;
+        let remains = remains(&vault.store, &vault.objects, &signer, known).await?;
         let (state, found) = (State::of(&remains), Found::of(&remains));
         let from_database = remains.from_database();
         let from_files = (from_database, remains.survivors.size - from_database);

@@ -193,3 +193,40 @@ fn other_edge(size: u8) -> Vec<u8> {
     }
     edge.to_bytes()
 }
+
+/// Whoever writes the database appends an entry with a head to match: copies of commitments and of sealed openings make any
+/// right of it.
+#[tokio::test]
+async fn p9_an_entry_written_beyond_the_published_log_is_not_signed() {
+    use vault_core::audit::merkle::{Edge, Hash};
+    for lost in [false, true] {
+        let mut world = grown(5).await;
+        let size = world.store.number("SELECT size FROM log_head").await;
+        let mut reader = world.store.read().await.unwrap();
+        let (entry, _, _) = world.entry(3).into_parts();
+        let mut edge = Edge::default();
+        for (_, entry) in crate::store::log::entries(reader.conn(), 0, 1_000).await.unwrap() {
+            edge.append(Hash::leaf(&entry));
+        }
+        drop(reader);
+        edge.append(Hash::leaf(&entry));
+        edge.settle();
+        let mut tx = world.store.begin("by_hand").await.unwrap();
+        let text = "INSERT INTO log_entries (idx, entry, reference) VALUES ($1, $2, 'e:written')";
+        sqlx::query(text).bind(size).bind(entry).execute(tx.conn()).await.unwrap();
+        sqlx::query("UPDATE log_head SET size = $1, edge = $2")
+            .bind(size + 1)
+            .bind(edge.to_bytes())
+            .execute(tx.conn())
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        if lost {
+            // Also when everything that was published is taken away, too.
+            world.objects = std::sync::Arc::default();
+            world.restart().await;
+        }
+        let refused = world.open().await;
+        assert!(matches!(refused, Err(LedgerError::Disagreement { .. })), "{lost}: {refused:?}");
+    }
+}
