@@ -4,7 +4,7 @@
 
 use vault_core::audit::entry::{Entry, Kind};
 use vault_core::ids::{
-    BindingId, CollectionId, DestructionId, GrantId, PersonId, RecordId, RequestId, SessionId, TokenId,
+    BindingId, CollectionId, DestructionId, GrantId, PersonId, RecordId, RequestId, RestoreId, SessionId, TokenId,
 };
 
 /// The declaration of the log of this generation.
@@ -119,6 +119,12 @@ pub fn key_destroyed(id: CollectionId, version: u32) -> String {
 #[must_use]
 pub fn key_compromised(id: CollectionId, version: u32) -> String {
     format!("key-compromised:{id}:{version}")
+}
+
+/// The entry that tells of a restore, once it is reconciled.
+#[must_use]
+pub fn restored(id: RestoreId) -> String {
+    format!("restored:{id}")
 }
 
 /// The `root.operation` that says that a root epoch was destroyed.

@@ -139,6 +139,13 @@ pub async fn reconciled(tx: &mut Tx, id: RestoreId, report: &str) -> Result<bool
     Ok(done.rows_affected() == 1)
 }
 
+/// The last entry from `first` to before `end` that has a row of an opening: what came back from the published log has none.
+pub async fn last_with_openings(conn: &mut Conn, first: u64, end: u64) -> Result<Option<u64>, StoreError> {
+    let text = "SELECT MAX(idx) AS idx FROM log_openings WHERE idx >= $1 AND idx < $2";
+    let row = sqlx::query(text).bind(bigint(first)?).bind(bigint(end)?).fetch_one(conn).await?;
+    Ok(Columns::of("log_openings", &row).maybe_number("idx")?.and_then(|idx| u64::try_from(idx).ok()))
+}
+
 /// Confirms a restore that was reconciled; false when there is none to confirm.
 pub async fn confirm(tx: &mut Tx, id: RestoreId, by: PersonId, now: Timestamp) -> Result<bool, StoreError> {
     let text = "UPDATE restores SET confirmed_by = $1, confirmed_at = $2

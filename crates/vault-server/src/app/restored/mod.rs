@@ -12,6 +12,7 @@ mod reconcile;
 mod tests;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use vault_api::code::Code;
 use vault_api::restore::{BackupKnown, LostVersion, RestoreStatus};
 use vault_core::access::person::Place;
@@ -59,6 +60,11 @@ struct Report {
 fn read<T: for<'d> Deserialize<'d>>(text: &str) -> Result<T, Failure> {
     let damaged = |e| Failure::new(Code::IntegrityFailure).because(e).detail("the row of a restore cannot be read");
     serde_json::from_str(text).map_err(damaged)
+}
+
+/// What the log says of a report: rows can be edited, and a confirmation makes destroyed versions of what it lists.
+fn hash(report: &str) -> String {
+    hex::encode(Sha256::digest(report))
 }
 
 fn shown(row: &RestoreRow) -> Result<RestoreStatus, Failure> {

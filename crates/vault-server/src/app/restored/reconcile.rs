@@ -14,12 +14,13 @@ use vault_core::ids::CollectionId;
 use vault_core::keys::lifecycle::{Demand, KeyState, Policy};
 use vault_core::keys::wrap::KekRef;
 
-use super::{Report, read};
+use super::{Report, hash, read};
 use crate::app::backup::restore::Facts;
 use crate::app::entry::StaffPen;
 use crate::app::error::Failure;
 use crate::app::keys as acts;
 use crate::app::ledger::KeyFacts;
+use crate::app::reference;
 use crate::state::Vault;
 use crate::store::restores::{self, RestoreRow};
 use crate::store::{Hold, keys, log};
@@ -151,21 +152,30 @@ async fn say(vault: &Vault, row: &RestoreRow, report: &Report) -> Result<(), Fai
     let pen = StaffPen::of(vault, None).await?;
     let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let facts: Facts = read(&row.facts)?;
+    // A row of a restore excuses no opening that is gone otherwise: what came back has none up to its end.
+    let end = row.log_size.saturating_add(report.replayed);
+    let kept = {
+        let mut reader = vault.store.read().await?;
+        restores::last_with_openings(reader.conn(), row.log_size, end).await?
+    };
+    let first = kept.map_or(row.log_size, |kept| kept + 1);
+    let written = serde_json::to_string(report).map_err(|e| Failure::new(Code::Internal).because(e))?;
     let draft = pen
         .draft::<VaultRestored>(vault.clock.now(), None)
         .data("operation", "restored")
         .data("manifest_sha256", row.manifest_sha256.clone())
-        .data(LOG_SIZE, number(row.log_size))
-        .data(REPLAYED, number(report.replayed))
+        .data("report_sha256", hash(&written))
+        .data(LOG_SIZE, number(first))
+        .data(REPLAYED, number(end - first))
         .data("uploads_lost", number(report.uploads_lost))
         .data("versions_lost", number(report.versions_lost.len() as u64))
         .data("records_restricted", number(report.records_without_key + facts.records_without_media));
-    let written = serde_json::to_string(report).map_err(|e| Failure::new(Code::Internal).because(e))?;
     let mut tx = vault.store.begin("reconcile_restore").await?;
     if !restores::reconciled(&mut tx, row.id, &written).await? {
         return Ok(tx.rollback().await?);
     }
-    let ticket = vault.ledger()?.enqueue(&mut tx, pen.prepare(draft)?, None).await?;
+    let reference = Some(reference::restored(row.id));
+    let ticket = vault.ledger()?.enqueue(&mut tx, pen.prepare(draft)?, reference).await?;
     tx.commit().await?;
     vault.ledger()?.settle_later(ticket);
     tracing::warn!(report = written, "a restore is reconciled with the log");

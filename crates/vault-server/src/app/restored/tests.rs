@@ -142,3 +142,59 @@ async fn p9_a_backup_of_a_successor_log_is_restored_and_none_from_before_takes_i
     assert_eq!(house.vault.ledger.verifier().unwrap(), key);
     oracle::sound(&house.vault, &[]).await;
 }
+
+/// A row lists a version that is there: whoever confirms the restore would make a destroyed one of it.
+#[tokio::test]
+async fn p7_no_row_of_a_restore_makes_a_lost_version_of_one_that_is_there() {
+    let house = House::new().await;
+    let recordings = Recordings::open(&house).await;
+    take_in(&house, &recordings).await;
+    let room = tempfile::tempdir().unwrap();
+    house.stop().await;
+    let folder = backed_up(&house, &room.path().join("backup")).await;
+    put_back_stopped(&house, &folder).await.unwrap();
+    let house = house.started().await.unwrap();
+    let (_, said) = house.ask("key-officer", "GET", "/v1/restore", json!(null)).await;
+    assert_eq!(said["versions_lost"], json!([]), "{said}");
+    house
+        .by_hand(
+            "UPDATE restores SET report = REPLACE(report, '\"versions_lost\":[]', '\"versions_lost\":[{\"collection_id\":\"' ||
+             (SELECT id FROM collections) || '\",\"version\":1}]')",
+        )
+        .await;
+    let (_, said) = house.ask("key-officer", "GET", "/v1/restore", json!(null)).await;
+    assert_eq!(said["versions_lost"][0]["version"], 1, "{said}");
+    let why = json!({"reason": "Looked through"});
+    let (status, said) = house.ask("key-officer", "POST", "/v1/restore/confirm", why).await;
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{said}");
+    take_in(&house, &recordings).await;
+    oracle::sound(&house.vault, &[]).await;
+}
+
+/// Openings that somebody takes away are a finding, whatever a row says of a restore.
+#[tokio::test]
+async fn p9_no_row_of_a_restore_excuses_an_opening_that_is_gone() {
+    let house = House::new().await;
+    let recordings = Recordings::open(&house).await;
+    take_in(&house, &recordings).await;
+    house.stop().await;
+    let vault = house.console().await;
+    vault.store.by_hand("DELETE FROM log_openings WHERE idx = 5").await;
+    vault
+        .store
+        .by_hand(
+            "INSERT INTO restores (id, manifest_sha256, backup_at, log_size, restored_at, facts)
+             SELECT '01a0d1de-0000-7000-8000-000000000001', 'ab', 0, 0, 0,
+               '{\"published\":' || size || ',\"uploads_waited\":0,\"parts_missing\":0,\"records_without_media\":0}'
+             FROM log_head",
+        )
+        .await;
+    vault.close().await;
+    let house = house.started().await.unwrap();
+    let told = "/v1/audit/entries?type=vault.restored";
+    while house.ask("auditor", "GET", told, json!(null)).await.1["items"] == json!([]) {
+        tokio::time::sleep(core::time::Duration::from_millis(20)).await;
+    }
+    let report = oracle::report(&house.vault, &[]).await;
+    assert!(report.findings.iter().any(|finding| finding.code() == "opening_missing"), "{:?}", report.findings);
+}
