@@ -193,9 +193,11 @@ pub fn session_closed(id: SessionId) -> String {
 pub fn derived(entry: &[u8]) -> Option<String> {
     let entry = Entry::parse(entry).ok()?;
     let operation = entry.data("operation")?.as_str()?;
+    // An entry about the vault's own key names no collection.
+    let collection = entry.collection().unwrap_or(CollectionId::VAULT);
     match (entry.kind(), operation) {
-        (Kind::KeyOperation, "destroy") => Some(key_destroyed(entry.collection()?, entry.kek_version()?)),
-        (Kind::KeyOperation, "mark-compromised") => Some(key_compromised(entry.collection()?, entry.kek_version()?)),
+        (Kind::KeyOperation, "destroy") => Some(key_destroyed(collection, entry.kek_version()?)),
+        (Kind::KeyOperation, "mark-compromised") => Some(key_compromised(collection, entry.kek_version()?)),
         (Kind::RootOperation, "destroy") => Some(root_destroyed(number(&entry, "epoch")?)),
         (Kind::RootOperation, "cycle-begun") => Some(cycle_begun(number(&entry, "cycle")?)),
         (Kind::RootOperation, "cycle-requested") => Some(cycle_requested(number(&entry, "cycle")?)),

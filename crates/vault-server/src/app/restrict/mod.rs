@@ -19,7 +19,7 @@ mod view;
 mod tests;
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::{Notify, watch};
 use vault_api::code::Code;
@@ -113,6 +113,8 @@ pub struct Restrictions {
     view: Arc<View>,
     store: Store,
     objects: Objects,
+    /// Keys that the log itself says are destroyed.
+    logged: Arc<RwLock<HashSet<KeyTag>>>,
     /// Wakes the job that completes the journal.
     waiting: Arc<Notify>,
 }
@@ -121,7 +123,8 @@ impl Restrictions {
     /// Over this database and object store; refuses everything as stale until [`Self::load`].
     #[must_use]
     pub fn new(store: Store, objects: Objects) -> Self {
-        Self { view: Arc::new(View::new()), store, objects, waiting: Arc::new(Notify::new()) }
+        let (logged, waiting) = (Arc::default(), Arc::new(Notify::new()));
+        Self { view: Arc::new(View::new()), store, objects, logged, waiting }
     }
 
     /// At start: reads the whole journal, enters what is beyond the database's counter, then reads everything in force.
@@ -145,6 +148,16 @@ impl Restrictions {
         let acts: Vec<_> =
             logged.iter().map(|restriction| Numbered { counter: 0, restriction: *restriction, at }).collect();
         self.view.apply(&acts);
+        let destroyed = logged.iter().filter(|one| matches!(one.kind, Kind::KeyDestroyed | Kind::RootDestroyed));
+        let tags = destroyed.map(|one| KeyTag::from_bytes(one.target.to_bytes()));
+        self.logged.write().unwrap_or_else(PoisonError::into_inner).extend(tags);
+    }
+
+    /// Whether the log said at start that this key is destroyed. Rows and the journal are written by whoever writes the database or
+    /// the object store: they keep a key from being opened, and nothing is destroyed on their word.
+    #[must_use]
+    pub fn is_destroyed_by_log(&self, key: KeyTag) -> bool {
+        self.logged.read().unwrap_or_else(PoisonError::into_inner).contains(&key)
     }
 
     /// Whether nothing that `subject` leans on is restricted, and this node would know. In memory.

@@ -172,8 +172,28 @@ fn epochs_again(vault: &Vault, destroyed: &HashSet<KeyTag>) -> Result<Vec<u32>, 
     Ok(found)
 }
 
-/// Empties what the journal or the log says was destroyed and a row still has: the database came from an older copy, or
-/// somebody put a wrap back. Until then no node opens it. Answers how many.
+/// Whether the log itself says that a key is destroyed: read at start, or found by a reference that follows from the entry.
+async fn log_says_so(vault: &Vault, what: Doomed) -> Result<bool, Failure> {
+    let (tag, reference) = match what {
+        Doomed::Kek(kek) => (kek.tag(), reference::key_destroyed(kek.collection, kek.version)),
+        Doomed::Epoch(epoch) => (vault.keys()?.root_ref(epoch)?.tag(), reference::root_destroyed(epoch)),
+    };
+    if vault.restrictions.is_destroyed_by_log(tag) {
+        return Ok(true);
+    }
+    let witness = vault.ledger()?.witness_of(&reference).await?;
+    let said = witness.is_some_and(|(entry, _)| reference::derived(&entry).as_ref() == Some(&reference));
+    if !said {
+        tracing::warn!(
+            ?what,
+            "a key is called destroyed by a row or the journal, and not by the log: it stays, and is not opened"
+        );
+    }
+    Ok(said)
+}
+
+/// Empties what the log says was destroyed and a row still has: the database came from an older copy, or somebody put a wrap
+/// back. Until then no node opens it. Answers how many.
 pub async fn again(vault: &Vault) -> Result<u64, Failure> {
     let destroyed = vault.restrictions.destroyed_keys();
     if destroyed.is_empty() {
@@ -181,11 +201,17 @@ pub async fn again(vault: &Vault) -> Result<u64, Failure> {
     }
     let mut emptied = 0;
     for epoch in epochs_again(vault, &destroyed)? {
+        if !log_says_so(vault, Doomed::Epoch(epoch)).await? {
+            continue;
+        }
         vault.keys()?.destroy_epoch(epoch).await?;
         tracing::error!(epoch, "a root epoch that was destroyed was in the keyring again: it is destroyed again");
         emptied += 1;
     }
     for kek in came_back(vault, &destroyed).await? {
+        if !log_says_so(vault, Doomed::Kek(kek)).await? {
+            continue;
+        }
         let now = vault.clock.now();
         // Its own key may be what is gone.
         let pen = match StaffPen::of(vault, (kek.collection != CollectionId::VAULT).then_some(kek.collection)).await {

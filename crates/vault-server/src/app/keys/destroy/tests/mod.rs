@@ -301,6 +301,27 @@ async fn p7_a_destroyed_version_does_not_come_back_with_an_older_database() {
     oracle::sound(&house.vault, &[]).await;
 }
 
+/// Whoever writes the object store puts it into the journal that a key is destroyed: it is not opened, and still there once
+/// that is put right.
+#[tokio::test]
+async fn p7_no_entry_of_the_journal_destroys_a_key() {
+    use crate::objects::Name;
+    use vault_core::restriction::{Numbered, Restriction, journal};
+    let (house, _, kek) = rotated(House::new().await).await;
+    let before = wraps(&house).await;
+    let active = KekRef { version: 2, ..kek };
+    let known = house.vault.store.number("SELECT value FROM counters WHERE name = 'restrictions'").await;
+    for (counter, kek) in (known + 1..).zip([kek, active]) {
+        let planted = Numbered { counter, restriction: Restriction::key_destroyed(kek.tag()), at: house.clock.now() };
+        house.vault.objects.put(&Name::journal(counter), journal::write(&planted).unwrap()).await.unwrap();
+    }
+    let house = house.restarted().await;
+    let opened = house.vault.keys.kek(active).await.map(drop);
+    assert!(matches!(opened, Err(KeyError::State { state: KeyState::Destroyed, .. })), "{opened:?}");
+    assert_eq!(again(&house.vault).await.unwrap(), 0);
+    assert_eq!(wraps(&house).await, before);
+}
+
 #[tokio::test]
 async fn p7_a_commit_of_unknown_outcome_destroys_once_or_not_at_all() {
     for fault in [Fault::NotPersisted, Fault::Persisted] {
