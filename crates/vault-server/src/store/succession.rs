@@ -2,6 +2,7 @@
 
 use vault_core::audit::merkle::Edge;
 use vault_core::audit::slot::SlotName;
+use vault_core::ids::RecordId;
 use vault_core::keys::hierarchy::OutboxKey;
 
 use super::log::{self, Head};
@@ -55,14 +56,14 @@ pub async fn set_head(tx: &mut Tx, edge: &Edge) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Openings that were erased, of entries before `end`, in the order of the log.
-pub async fn erased_openings(conn: &mut Conn, end: u64) -> Result<Vec<(u64, SlotName)>, StoreError> {
-    let mut found: Vec<(u64, SlotName)> = Vec::new();
+/// Openings that were erased with a record, as their rows say, of entries before `end` in the order of the log.
+pub async fn erased_openings(conn: &mut Conn, end: u64) -> Result<Vec<(u64, SlotName, RecordId)>, StoreError> {
+    let mut found = Vec::new();
     let (mut index, mut slot) = (-1_i64, String::new());
     loop {
         let rows = sqlx::query(
-            "SELECT idx, slot FROM log_openings WHERE sealed IS NULL AND idx < $1 AND (idx, slot) > ($2, $3)
-             ORDER BY idx, slot LIMIT $4",
+            "SELECT idx, slot, owner FROM log_openings
+             WHERE sealed IS NULL AND under = 'record' AND idx < $1 AND (idx, slot) > ($2, $3) ORDER BY idx, slot LIMIT $4",
         )
         .bind(bigint(end)?)
         .bind(index)
@@ -75,7 +76,7 @@ pub async fn erased_openings(conn: &mut Conn, end: u64) -> Result<Vec<(u64, Slot
             index = columns.number("idx")?;
             slot = columns.text("slot")?;
             let name = SlotName::parse(&slot).ok_or_else(|| columns.damaged("slot"))?;
-            found.push((columns.unsigned("idx")?, name));
+            found.push((columns.unsigned("idx")?, name, columns.parsed("owner")?));
         }
         if rows.len() < usize::try_from(PAGE).unwrap_or(usize::MAX) {
             return Ok(found);

@@ -4,7 +4,7 @@
 //! [`Remains`] is found by [`remains`]; [`Ledger::examine`] makes a log of it that can be read, and takes no entry: evidence is
 //! proven under a tree over the entries that survive, which nobody signed but a key that is forgotten at once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,10 +12,11 @@ use vault_core::audit::checkpoint::{CheckpointSigner, VerifiedCheckpoint};
 use vault_core::audit::entry::{Draft, EntryKind, OpeningsErased, Prepared};
 use vault_core::audit::merkle::{Edge, Hash};
 use vault_core::audit::note::VerifierKey;
-use vault_core::audit::slot::OpeningKeys;
+use vault_core::audit::slot::{OpeningKeys, SlotName};
 use vault_core::audit::succession::{Survivors, survivors};
 use vault_core::audit::tile::{self, Kind, Tile, WIDTH};
 use vault_core::audit::verify::{ERASED, erased_portions, listed_as_erased};
+use vault_core::ids::RecordId;
 use vault_core::keys::hierarchy::{LogSeed, StaffAuditKey};
 
 use super::office::Office;
@@ -266,7 +267,7 @@ impl Ledger {
 
     /// Makes the examined log its successor's, in the caller's transaction: what does not survive goes, what the published files
     /// have more comes in, `declaration` follows, and what waits in the outbox waits on under the key of `to`. False when
-    /// the log is not what was examined any more.
+    /// the log is not what was examined any more. `erased`: records whose openings are rightly gone.
     pub async fn succeed<E: EntryKind>(
         &self,
         tx: &mut Tx,
@@ -274,6 +275,7 @@ impl Ledger {
         to: &CheckpointSigner,
         declaration: Prepared<E>,
         declared_as: String,
+        erased: &HashSet<RecordId>,
     ) -> Result<bool, LedgerError> {
         let running = self.examined()?;
         let Some(remains) = &running.remains else { return Err(LedgerError::Sealed) };
@@ -304,17 +306,29 @@ impl Ledger {
         succession::set_head(tx, &edge).await?;
         log::vouch(tx, to.outbox_key(), &edge).await?;
         succession::requeue(tx, from.outbox_key(), to.outbox_key()).await?;
-        self.tell_of_erased(tx, remains, to).await?;
+        self.tell_of_erased(tx, remains, to, erased).await?;
         Ok(true)
     }
 
-    /// Openings that are gone, while the entry that said so is lost: the successor's own entries say so again.
-    async fn tell_of_erased(&self, tx: &mut Tx, remains: &Remains, to: &CheckpointSigner) -> Result<(), LedgerError> {
-        let mut gone = succession::erased_openings(tx.conn(), remains.survivors.size).await?;
+    /// Openings that are gone with their record, while the entry that said so is lost: the successor's own entries say so again.
+    /// What somebody else emptied stays a finding.
+    async fn tell_of_erased(
+        &self,
+        tx: &mut Tx,
+        remains: &Remains,
+        to: &CheckpointSigner,
+        erased: &HashSet<RecordId>,
+    ) -> Result<(), LedgerError> {
+        use SlotName::{Binding, Person, Staff, Token};
+        let gone = succession::erased_openings(tx.conn(), remains.survivors.size).await?.into_iter();
+        // What names staff is under no record's key, whatever a row says.
+        let gone =
+            gone.filter(|(_, slot, of)| erased.contains(of) && !matches!(slot, Staff | Person | Binding | Token));
+        let mut gone: Vec<(u64, SlotName)> = gone.map(|(index, slot, _)| (index, slot)).collect();
         if gone.is_empty() {
             return Ok(());
         }
-        let (mut at, mut told) = (0, std::collections::HashSet::new());
+        let (mut at, mut told) = (0, HashSet::new());
         while at < remains.survivors.size {
             let end = remains.survivors.size.min(at + READ);
             for (index, entry) in log::entries(tx.conn(), at, end).await? {

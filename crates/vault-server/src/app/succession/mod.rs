@@ -196,7 +196,8 @@ impl<'v> Examination<'v> {
             .slot(SlotName::Reason, proposal.reason.clone(), OpeningUnder::Staff);
         let prepared = draft.prepare(&OpeningKeys { staff, record: None })?;
         let declared_as = reference::log_succeeded(generation(declaration.key.name()));
-        if !vault.ledger.succeed(&mut tx, &former, &signer, prepared, declared_as).await? {
+        let erased = vault.restrictions.erased_records().into_iter().collect();
+        if !vault.ledger.succeed(&mut tx, &former, &signer, prepared, declared_as, &erased).await? {
             let detail = "the log moved meanwhile: stop every node, look again, and propose anew";
             return Err(Failure::new(Code::Conflict).detail(detail));
         }

@@ -432,3 +432,38 @@ async fn p9_a_successor_whose_checkpoint_is_taken_away_is_not_signed_anew() {
     stage.objects.remove("log/2/checkpoint").await;
     stage.refused().await;
 }
+
+/// Somebody empties who played: no succession makes an erasure of that.
+#[tokio::test]
+async fn p9_a_succession_explains_no_opening_that_somebody_took_away() {
+    let stage = Stage::set().await;
+    stage.used().await;
+    stage.house.stop().await;
+    let vault = stage.house.console().await;
+    let played = "SELECT COUNT(*) FROM log_openings WHERE sealed IS NULL AND slot = 'staff'";
+    vault.store.by_hand("UPDATE log_openings SET sealed = NULL WHERE slot = 'staff' AND idx > 30 AND idx < 34").await;
+    // One of them is said to be under the erased record's key.
+    vault
+        .store
+        .by_hand(
+            "UPDATE log_openings SET under = 'record',
+               owner = (SELECT MIN(owner) FROM log_openings WHERE sealed IS NULL AND under = 'record')
+             WHERE slot = 'staff' AND idx = 32",
+        )
+        .await;
+    assert!(vault.store.number(played).await > 1);
+    vault.close().await;
+    stage.propose("key-officer", Because::KeyCompromised).await.unwrap();
+    stage.confirm("key-officer-2").await.unwrap();
+    let stage = stage.started().await.unwrap();
+    // Whatever waits is in the log with the next record.
+    stage.record().await;
+    let report = oracle::report(&stage.house.vault, &[]).await;
+    let unexplained = report.findings.iter().filter(|finding| finding.code() == "erasure_unexplained").count();
+    assert_eq!(
+        i64::try_from(unexplained).unwrap(),
+        stage.house.vault.store.number(played).await,
+        "{:?}",
+        report.findings
+    );
+}
