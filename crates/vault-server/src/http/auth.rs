@@ -76,6 +76,9 @@ async fn admit(guard: &Guard, parts: &Parts) -> Result<Arc<Caller>, Failure> {
     if !callers::is_known(vault, token) {
         vault.limiter.may_try(address, now)?;
     }
+    if vault.opened.is_cancelled() && !vault.reconciled.is_cancelled() {
+        return Err(Failure::new(Code::Sealed).detail("what a restore brought back is not reconciled with the log yet"));
+    }
     let caller = match callers::authenticate(vault, token).await {
         Ok(caller) => caller,
         Err(failure) => {

@@ -26,7 +26,7 @@ pub(super) async fn forget(vault: Arc<Vault>) {
 pub(super) async fn destroy(vault: Arc<Vault>) {
     tokio::select! {
         () = vault.stopping.cancelled() => return,
-        () = vault.opened.cancelled() => {}
+        () = vault.reconciled.cancelled() => {}
     }
     // What a crash kept from being emptied out of the database's own log.
     vault.store.scrub_soon();

@@ -19,7 +19,7 @@ const AGAIN_EVERY: Duration = Duration::from_hours(1);
 pub(super) async fn run(vault: Arc<Vault>) {
     tokio::select! {
         () = vault.closing.cancelled() => return,
-        () = vault.opened.cancelled() => {}
+        () = vault.reconciled.cancelled() => {}
     }
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

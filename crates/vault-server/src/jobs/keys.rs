@@ -85,7 +85,7 @@ pub(super) async fn cycle(vault: Arc<Vault>) {
 /// Waits until the vault is unsealed; false when it stops before.
 async fn opened(vault: &Vault) -> bool {
     tokio::select! {
-        () = vault.opened.cancelled() => true,
+        () = vault.reconciled.cancelled() => true,
         () = vault.stopping.cancelled() => false,
     }
 }

@@ -50,7 +50,7 @@ pub(super) async fn run(vault: Arc<Vault>) {
     // Nothing to do while sealed: no session can be opened, and no entry written.
     tokio::select! {
         () = vault.closing.cancelled() => return,
-        () = vault.opened.cancelled() => {}
+        () = vault.reconciled.cancelled() => {}
     }
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

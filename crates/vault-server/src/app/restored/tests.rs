@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::app::backup::{BackupError, Folder, Wish, create, restore};
 use crate::app::keys::carry_out_due;
 use crate::app::succession::Examination;
+use crate::store::faults::Fault;
 use crate::testing::{House, Recordings, oracle, passphrase};
 use vault_core::audit::succession::Because;
 
@@ -197,4 +198,31 @@ async fn p9_no_row_of_a_restore_excuses_an_opening_that_is_gone() {
     }
     let report = oracle::report(&house.vault, &[]).await;
     assert!(report.findings.iter().any(|finding| finding.code() == "opening_missing"), "{:?}", report.findings);
+}
+
+#[tokio::test]
+async fn p7_nobody_is_let_in_before_a_restore_is_reconciled() {
+    use axum::body::Body;
+    use axum::http::{Request, header};
+    use tower::ServiceExt as _;
+    let house = House::new().await;
+    let room = tempfile::tempdir().unwrap();
+    house.stop().await;
+    let folder = backed_up(&house, &room.path().join("backup")).await;
+    put_back_stopped(&house, &folder).await.unwrap();
+    let vault = house.console().await;
+    let app = crate::http::public(&vault);
+    let shown = async || {
+        let token = format!("Bearer {}", house.token("key-officer"));
+        let request = Request::get("/v1/restore").header(header::AUTHORIZATION, token).body(Body::empty()).unwrap();
+        app.clone().oneshot(request).await.unwrap().status()
+    };
+    vault.store.faults.add("reconcile_restore", Fault::NotPersisted);
+    assert!(vault.unseal(passphrase()).await.is_err());
+    assert_eq!(shown().await, StatusCode::SERVICE_UNAVAILABLE);
+    // The next attempt finds out what is left to do.
+    vault.unseal(passphrase()).await.unwrap();
+    assert_eq!(shown().await, StatusCode::OK);
+    assert!(vault.unseal(passphrase()).await.is_err(), "it is open");
+    vault.close().await;
 }
