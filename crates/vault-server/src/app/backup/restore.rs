@@ -4,7 +4,9 @@
 //! ([`crate::app::restored`]). A process that dies before the commit has changed nothing; after it the restore stands, and
 //! what is left to do is done at the next start.
 
+use core::time::Duration;
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
@@ -19,8 +21,11 @@ use vault_core::time::Clock;
 
 use super::verify::Verified;
 use super::{BackupError, Folder, verify};
-use crate::app::ledger::{self, DESTROY};
+use crate::app::ledger::{self, DESTROY, Ledger};
+use crate::clock::SystemClock;
+use crate::metrics::Metrics;
 use crate::objects::{Name, Objects};
+use crate::store::log::Head;
 use crate::store::restores::{self, BackupRow, RestoreRow};
 use crate::store::{Store, Tx, backup, keys, log};
 
@@ -98,8 +103,11 @@ pub async fn restore(
             key.name()
         )));
     }
-    let fence = free(store, &verified, wish.replace).await?;
+    let there = free(store, &verified, wish.replace).await?;
     refuse_if_succeeded(store, objects, log_name, &key).await?;
+    if there.is_some() {
+        nobody_runs(store, objects).await?;
+    }
     let (published, sequenced) = against_log(objects, folder, &verified, &key, wish).await?;
     let is_upload = |bytes: &&Vec<u8>| Entry::parse(bytes).is_ok_and(|entry| entry.kind() == Kind::UploadCompleted);
     let uploads_waited = sequenced.iter().filter(is_upload).count() as u64;
@@ -107,6 +115,12 @@ pub async fn restore(
     let missing = missing_media(objects, folder, &verified, &mut facts, &mut progress).await?;
 
     let mut tx = store.begin("restore_backup").await?;
+    if let Some(there) = &there
+        && log::settled_head(&mut tx).await.ok().flatten() != *there
+    {
+        return Err(BackupError::Refused(RUNS.to_owned()));
+    }
+    let fence = there.flatten().map(|head| head.fence);
     // A database that was just made has the counter that every database has.
     backup::clear(&mut tx).await?;
     enter(&mut tx, folder, &verified, &sequenced, &mut progress).await?;
@@ -141,8 +155,20 @@ fn altered(what: &str) -> BackupError {
     BackupError::Altered(what.to_owned())
 }
 
-/// That the database is empty, or that what is in it may be taken out: its fence then.
-async fn free(store: &Store, verified: &Verified, replace: bool) -> Result<Option<i64>, BackupError> {
+/// What is said to whoever left a node running.
+const RUNS: &str = "a node of this vault keeps its log: stop the server of this vault first, on every node";
+
+/// That no node runs on a database which holds the vault. The addresses that a configuration names tell of this host alone.
+async fn nobody_runs(store: &Store, objects: &Objects) -> Result<(), BackupError> {
+    let (clock, metrics) = (Arc::new(SystemClock), Arc::new(Metrics::new()));
+    let ledger = Ledger::new(store.clone(), objects.clone(), clock, metrics, Duration::ZERO);
+    let lease = ledger.take_office().await?.ok_or_else(|| BackupError::Refused(RUNS.to_owned()))?;
+    ledger.leave_office(&lease).await;
+    Ok(())
+}
+
+/// That the database is empty, or that what is in it may be taken out: the log's head there then, if it has one.
+async fn free(store: &Store, verified: &Verified, replace: bool) -> Result<Option<Option<Head>>, BackupError> {
     let mut reader = store.read().await?;
     let mut full = false;
     for table in TABLES {
@@ -163,7 +189,7 @@ async fn free(store: &Store, verified: &Verified, replace: bool) -> Result<Optio
              committed since the backup and is not in the published log or the journal is lost then"
         )));
     }
-    Ok(Some(head.map_or(0, |head| head.fence)))
+    Ok(Some(head))
 }
 
 /// A log that was succeeded since: the key of its successor is in no backup from before, and perhaps only in this database.

@@ -38,7 +38,11 @@ async fn backed_up(house: &House, dir: &std::path::Path) -> Folder {
 
 /// The same with the vault stopped.
 async fn put_back_stopped(house: &House, folder: &Folder) -> Result<crate::app::backup::Restored, BackupError> {
-    let (vault, wish) = (house.console().await, Wish { replace: true, ..Wish::default() });
+    put_back(house, folder, Wish { replace: true, ..Wish::default() }).await
+}
+
+async fn put_back(house: &House, folder: &Folder, wish: Wish) -> Result<crate::app::backup::Restored, BackupError> {
+    let vault = house.console().await;
     let name = &vault.config.log_name;
     let done = restore(&vault.store, &vault.objects, vault.clock.as_ref(), name, folder, &wish, |_| ()).await;
     vault.close().await;
@@ -58,12 +62,6 @@ async fn succeed(house: &House) {
     }
 }
 
-async fn put_back(house: &House, folder: &Folder, wish: Wish) -> Result<crate::app::backup::Restored, BackupError> {
-    let vault = &house.vault;
-    let name = &vault.config.log_name;
-    restore(&vault.store, &vault.objects, vault.clock.as_ref(), name, folder, &wish, |_| ()).await
-}
-
 #[tokio::test]
 async fn p6_p7_rows_of_before_are_held_against_the_log_on_either_engine() {
     let house = House::new().await;
@@ -81,6 +79,10 @@ async fn p6_p7_rows_of_before_are_held_against_the_log_on_either_engine() {
     assert!(status.is_success(), "{said}");
     take_in(&house, &recordings).await;
 
+    // Nor one that a node runs on, on this host or another.
+    let refused = put_back_stopped(&house, &folder).await.unwrap_err().to_string();
+    assert!(refused.contains("on every node"), "{refused}");
+    house.stop().await;
     // A database that holds the vault is left alone unless somebody says otherwise.
     let refused = put_back(&house, &folder, Wish::default()).await.unwrap_err().to_string();
     assert!(refused.contains("--replace"), "{refused}");
@@ -89,7 +91,7 @@ async fn p6_p7_rows_of_before_are_held_against_the_log_on_either_engine() {
     let done = put_back(&house, &folder, Wish { replace: true, ..Wish::default() }).await.unwrap();
     assert!(done.facts.published > done.verified.checked.manifest.log.size && done.facts.parts_missing == 0);
 
-    let house = house.restarted().await;
+    let house = house.started().await.unwrap();
     let (status, said) = house.ask("key-officer", "GET", "/v1/restore", json!(null)).await;
     assert_eq!(status, StatusCode::OK, "{said}");
     assert_eq!(
