@@ -14,8 +14,9 @@ use vault_core::ids::CollectionId;
 use vault_core::keys::wrap::KekRef;
 
 use super::evidence::Keys;
+use super::publish::Published;
 use super::recover::{after, entries_of};
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, Running};
 use crate::store::log;
 use crate::store::restrictions::{Kind as Restricted, Restriction, Target};
 
@@ -109,16 +110,7 @@ impl Ledger {
         let mut keys = Keys::new(running.keys.as_ref());
         let (mut edge, mut found) = (Edge::default(), TakenAway::default());
         while edge.size() < checkpoint.size() {
-            // The last bundle, if it is not full, from memory: the object of just this width goes when the log grows.
-            let entries = match checkpoint.size() - edge.size() {
-                _ if let Some(remains) = &running.remains => {
-                    remains.entries(&self.0.store, &self.0.objects, edge.size()).await?
-                }
-                left if left < u64::from(WIDTH) => {
-                    after(edge.size(), u16::try_from(left).unwrap_or(WIDTH), &published.tiles.bundle)?
-                }
-                _ => entries_of(&self.0.objects, running.place(), edge.size(), checkpoint.size()).await?,
-            };
+            let entries = self.stretch(&running, &published, edge.size()).await?;
             if entries.is_empty() {
                 return Err(LedgerError::Tile(TileError::Contents));
             }
@@ -141,6 +133,43 @@ impl Ledger {
             edge.settle();
         }
         if edge.root() != *checkpoint.root() {
+            return Err(LedgerError::Tile(TileError::Contents));
+        }
+        Ok(found)
+    }
+
+    /// Published entries from `first` on, as they come.
+    async fn stretch(&self, running: &Running, published: &Published, first: u64) -> Result<Vec<Vec<u8>>, LedgerError> {
+        if let Some(remains) = &running.remains {
+            return remains.entries(&self.0.store, &self.0.objects, first).await;
+        }
+        // The last bundle, if it is not full, from memory: the object of just this width goes when the log grows.
+        match published.checkpoint.size() - first {
+            left if left < u64::from(WIDTH) => {
+                after(first, u16::try_from(left).unwrap_or(WIDTH), &published.tiles.bundle)
+            }
+            _ => entries_of(&self.0.objects, running.place(), first, published.checkpoint.size()).await,
+        }
+    }
+
+    /// Whether any entry of the published log is `wanted`, by reading all of it against the signed root: the one way to know that
+    /// there is none. For what is done seldom, and cannot be undone.
+    pub async fn has_any(&self, wanted: impl Fn(&Entry<'_>) -> bool) -> Result<bool, LedgerError> {
+        let running = self.running()?;
+        let published = running.published();
+        let (mut edge, mut found) = (Edge::default(), false);
+        while edge.size() < published.checkpoint.size() {
+            let entries = self.stretch(&running, &published, edge.size()).await?;
+            if entries.is_empty() {
+                return Err(LedgerError::Tile(TileError::Contents));
+            }
+            for bytes in entries {
+                edge.append(Hash::leaf(&bytes));
+                found |= Entry::parse(&bytes).is_ok_and(|entry| wanted(&entry));
+            }
+            edge.settle();
+        }
+        if edge.root() != *published.checkpoint.root() {
             return Err(LedgerError::Tile(TileError::Contents));
         }
         Ok(found)

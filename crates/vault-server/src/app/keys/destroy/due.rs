@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use vault_api::code::Code;
-use vault_core::audit::entry::KeyOperation;
+use vault_core::audit::entry::{Entry, KeyOperation};
 use vault_core::audit::slot::SlotName;
 use vault_core::ids::CollectionId;
 use vault_core::keys::lifecycle::KeyState;
@@ -11,7 +11,7 @@ use vault_core::keys::tag::KeyTag;
 use vault_core::keys::wrap::KekRef;
 
 use super::agreed::{Agreed, agreed};
-use super::entries::{Said, enqueue, pen_of};
+use super::entries::{CANCELLED, DESTRUCTION, Said, enqueue, pen_of};
 use super::{end, hold};
 use crate::app::entry::StaffPen;
 use crate::app::error::Failure;
@@ -56,6 +56,13 @@ pub async fn carry_out_due(vault: &Vault) -> Result<(), Failure> {
 async fn one(vault: &Vault, row: &DestructionRow, agreed: &Agreed) -> Result<(), Failure> {
     if vault.clock.now() < agreed.not_before() {
         return Err(Failure::new(Code::NotInLog).detail("its time has not come, by the log"));
+    }
+    // A reference can be cleared, so that nobody finds the entry by it: the whole log says that there is none.
+    let id = row.id.to_string();
+    let said = |entry: &Entry<'_>, name: &str, value: &str| entry.data(name).and_then(|v| v.as_str()) == Some(value);
+    let cancels = |entry: &Entry<'_>| said(entry, "operation", CANCELLED) && said(entry, DESTRUCTION, &id);
+    if vault.ledger()?.has_any(cancels).await? {
+        return Err(Failure::new(Code::NotInLog).detail("it was cancelled, by the log"));
     }
     let outcome = match row.what {
         Doomed::Kek(kek) => destroy_version(vault, row, kek, agreed).await,

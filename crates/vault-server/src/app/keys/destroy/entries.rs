@@ -15,6 +15,8 @@ use crate::store::keys::{DestructionRow, Doomed};
 
 /// Where an entry names the destruction.
 pub(super) const DESTRUCTION: &str = "destruction";
+/// The operation of an entry that ends one.
+pub(super) const CANCELLED: &str = "destroy-cancelled";
 /// Where the confirmation says from when on it may be done.
 pub(super) const NOT_BEFORE: &str = "not_before";
 /// Where an entry names a root epoch.

@@ -45,7 +45,7 @@ use crate::state::Vault;
 use crate::store::keys::{self, DestructionRow, DestructionState, Doomed};
 use crate::store::{Hold, Reader, Tx};
 
-use entries::{NOT_BEFORE, Said, enqueue, pen_of};
+use entries::{CANCELLED, NOT_BEFORE, Said, enqueue, pen_of};
 
 /// Longest reason.
 const REASON: usize = 2000;
@@ -205,7 +205,7 @@ async fn end(
         return Err(Failure::new(Code::Conflict).detail("it was cancelled or destroyed meanwhile"));
     }
     let said = Said {
-        operation: "destroy-cancelled",
+        operation: CANCELLED,
         staff,
         data: vec![("because", because.into())],
         slots: Vec::new(),

@@ -271,6 +271,9 @@ async fn p7_no_row_alone_destroys_a_key() {
     house.by_hand("UPDATE destructions SET state = 'confirmed'").await;
     house.clock.advance(DAY + DAY);
     assert!(carry_out_due(&house.vault).await.is_err());
+    // And the way to the entry that says so cleared.
+    house.by_hand("UPDATE log_entries SET reference = NULL WHERE reference LIKE 'destroy-cancelled:%'").await;
+    assert!(carry_out_due(&house.vault).await.is_err());
     assert_eq!((state(&house).await, wraps(&house).await), ("deactivated".to_owned(), (3, 3)));
     oracle::sound(&house.vault, &[]).await;
 }
