@@ -21,7 +21,8 @@ pub struct HeldKey {
     pub size: Option<u64>,
 }
 
-/// A collection's records that have a key, after `cursor`, in order of their ids.
+/// A collection's records that have a key, by their rows or by what the wraps themselves name (`docs/format.md` §5.3: bytes 5 to
+/// 20), after `cursor`, in order of their ids.
 pub async fn all_keys(
     conn: &mut Conn,
     collection: CollectionId,
@@ -29,11 +30,13 @@ pub async fn all_keys(
     limit: u32,
 ) -> Result<Vec<HeldKey>, StoreError> {
     let text = "SELECT id, kek_version, wrap, received_at, size FROM records
-                WHERE collection_id = $1 AND id > $2 AND wrap IS NOT NULL ORDER BY id LIMIT $3";
+                WHERE (collection_id = $1 OR substr(wrap, 6, 16) = $4) AND id > $2 AND wrap IS NOT NULL
+                ORDER BY id LIMIT $3";
     let rows = sqlx::query(text)
         .bind(collection.to_string())
         .bind(cursor.to_owned())
         .bind(i64::from(limit))
+        .bind(collection.as_bytes().to_vec())
         .fetch_all(conn)
         .await?;
     rows.iter()

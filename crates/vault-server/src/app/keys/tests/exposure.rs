@@ -76,16 +76,23 @@ async fn p7_what_was_received_within_the_margin_is_told_apart_and_not_left_out()
 #[tokio::test]
 async fn p12_neither_an_edited_row_nor_one_that_cannot_be_read_hides_a_record() {
     let (house, id) = house().await;
-    for n in 0..3 {
+    for n in 0..4 {
         put(&house.vault, id, record(n)).await;
     }
+    // Called another collection's.
+    let other = collection("other", "2030-01-01T00:00:00Z");
+    let (status, made) = house.ask("administrator", "POST", "/v1/collections", other).await;
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+    house
+        .by_hand("UPDATE records SET collection_id = (SELECT id FROM collections WHERE name = 'other') WHERE id LIKE '0003%'")
+        .await;
     assert_eq!(rotate(&house).await.0, StatusCode::ACCEPTED);
     // Called one of the new version's and of next week's, while the wrap still names the old one.
     house
         .by_hand("UPDATE records SET kek_version = 2, received_at = received_at + 900000000 WHERE id LIKE '0001%'")
         .await;
     house.by_hand("UPDATE records SET kek_version = 2, wrap = substr(wrap, 1, 4) WHERE id LIKE '0002%'").await;
-    let expected = [all(0..2, "held"), all(2..3, "unreadable")].concat();
+    let expected = [all(0..2, "held"), all(2..3, "unreadable"), all(3..4, "held")].concat();
     assert_eq!(exposed(&house, 1, 1).await.0, expected);
 }
 
