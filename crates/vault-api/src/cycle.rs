@@ -68,6 +68,8 @@ pub enum CycleWait {
     /// The destruction of a version was cancelled, or something came to need it: destroy it by itself, or begin another
     /// cycle.
     Ended,
+    /// Rows of a collection's keys were edited or lost; the others go on. Somebody has to look into it, or cancel the cycle.
+    Trouble,
     /// Two key officers have to destroy a root epoch, attesting that no copy of its key is left.
     Epoch,
 }
@@ -85,6 +87,9 @@ pub struct CycleWaitsFor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, example = 1)]
     pub number: Option<u32>,
+    /// What is wrong, where something is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }
 
 /// What a cycle is about in one collection.

@@ -95,6 +95,12 @@ pub struct Inventory {
 }
 
 impl Inventory {
+    /// Whether nothing needs the key but a rotation under way, which ends by itself.
+    #[must_use]
+    pub fn only_a_rotation(&self) -> bool {
+        self.rotation && self.needs().len() == 1
+    }
+
     /// What needs the key, in words; nothing: it may go.
     #[must_use]
     pub fn needs(&self) -> Vec<String> {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::app::keys::{Office, begin_due_cycle, carry_cycle_on, rewrap_all, settle_root, upkeep};
+use crate::app::keys::{CycleCarrier, begin_due_cycle, carry_cycle_on, rewrap_all, settle_root, upkeep};
 use crate::state::Vault;
 
 /// How soon a rotation is gone on with that another node, or this one before it stopped, has left.
@@ -58,15 +58,19 @@ pub(super) async fn cycle(vault: Arc<Vault>) {
     if !opened(&vault).await {
         return;
     }
-    let (mut looked, mut office) = (None::<Instant>, Office::new());
+    let (mut looked, mut again, mut carrier) = (None::<Instant>, UPKEEP, CycleCarrier::default());
     loop {
-        if looked.is_none_or(|at| at.elapsed() >= UPKEEP) {
+        if looked.is_none_or(|at| at.elapsed() >= again) {
             match begin_due_cycle(&vault).await {
-                Ok(()) => looked = Some(Instant::now()),
-                Err(e) => tracing::warn!(causes = e.causes(), "a cycle of keys cannot begin now: {e}"),
+                Ok(()) => (looked, again) = (Some(Instant::now()), UPKEEP),
+                Err(e) => {
+                    tracing::warn!(causes = e.causes(), "a cycle of keys cannot begin now: {e}");
+                    again = UPKEEP / 60;
+                    looked = Some(Instant::now());
+                }
             }
         }
-        let again = match carry_cycle_on(&vault, &mut office).await {
+        let pause = match carry_cycle_on(&vault, &mut carrier).await {
             Ok(true) => NEXT_STEP,
             Ok(false) => LEFT_OVERS,
             Err(e) => {
@@ -77,7 +81,7 @@ pub(super) async fn cycle(vault: Arc<Vault>) {
         tokio::select! {
             () = vault.stopping.cancelled() => return,
             () = vault.keys.cycle_going() => {}
-            () = tokio::time::sleep(again) => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }

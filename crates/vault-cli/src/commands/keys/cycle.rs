@@ -102,7 +102,8 @@ fn watch(client: &Client, mut status: CycleStatus) -> Result<CycleStatus, Failur
 const fn for_people(wait: &CycleWaitsFor) -> bool {
     match wait.what {
         CycleWait::Vault | CycleWait::Moving | CycleWait::CoolingOff => false,
-        CycleWait::Paused | CycleWait::Agreement | CycleWait::Needed | CycleWait::Ended | CycleWait::Epoch => true,
+        CycleWait::Paused | CycleWait::Agreement | CycleWait::Needed => true,
+        CycleWait::Ended | CycleWait::Epoch | CycleWait::Trouble => true,
     }
 }
 
@@ -163,7 +164,15 @@ fn waiting(wait: &CycleWaitsFor, scope: &str) -> String {
         CycleWait::Vault => "for nobody, the vault takes the next step".to_owned(),
         CycleWait::Moving => format!("record keys of {collection} are being moved (`keys status {collection}`)"),
         CycleWait::Paused => format!("the rotation of {collection} is paused (`keys resume {collection}`)"),
-        CycleWait::Agreement => format!("a key officer has to agree (`keys cycle confirm {}`)", clean(scope)),
+        CycleWait::Agreement => format!(
+            "a key officer has to agree (`keys cycle confirm {}`); make a backup first, since those from before can be \
+             restored no more once the versions go",
+            clean(scope)
+        ),
+        CycleWait::Trouble => format!(
+            "something is wrong with the keys of {collection}: {}; look into it (`keys list {collection}`), or cancel the cycle",
+            clean(wait.detail.as_deref().unwrap_or("-"))
+        ),
         CycleWait::CoolingOff => {
             format!("version {number} of {collection} cools off, or has to be confirmed by itself")
         }
@@ -175,7 +184,7 @@ fn waiting(wait: &CycleWaitsFor, scope: &str) -> String {
              cycle and begin another)"
         ),
         CycleWait::Epoch => format!(
-            "root epoch {number}: destroy old copies of the keyring, then `root destroy {number} --known-copies 0 --reason …`, \
+            "root epoch {number}: make a fresh copy of the keyring and destroy all older ones, then `root destroy {number} --known-copies 0 --reason …`, \
              and another officer `root destroy {number} --confirm`"
         ),
     }
@@ -189,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_cycle_says_what_to_do_next() {
-        let wait = |what, number| CycleWaitsFor { what, collection: Some("demo".to_owned()), number };
+        let wait = |what, number| CycleWaitsFor { what, collection: Some("demo".to_owned()), number, detail: None };
         let mut cycle = Cycle {
             number: 3,
             state: CycleState::Running,

@@ -19,7 +19,7 @@ mod scope;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use scope::{InvalidScope, Scope};
 use sha2::{Digest as _, Sha256};
@@ -101,6 +101,8 @@ pub enum Wait {
     Moving(CollectionId),
     /// Somebody has paused the moving.
     Paused(CollectionId),
+    /// Rows of a collection were edited or lost, so that nobody can say what comes next for it. The others go on.
+    Trouble(CollectionId, Trouble),
     /// Two officers have not agreed.
     Agreement,
     /// A version's destruction cools off, or waits for the confirmation that somebody asked for by itself.
@@ -144,18 +146,26 @@ pub enum Next {
     Done,
 }
 
+/// What is wrong with a collection's keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// A version of the scope is nowhere.
+    #[error("version {0}, which the cycle is about, is nowhere")]
+    Missing(u32),
+    /// There is no active version, or there are two.
+    #[error("it has not exactly one active version")]
+    NotOneActive,
+}
+
 /// Why nothing can be said: rows were edited or lost, and nobody destroys on that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CycleError {
-    /// A version of the scope is nowhere.
-    #[error("there is no {0}, which the cycle is about")]
-    Missing(KekRef),
-    /// A collection has no active version, or two.
-    #[error("a collection has not exactly one active version")]
-    NotOneActive(CollectionId),
     /// There is no current root epoch, or two.
     #[error("there is not exactly one current root epoch")]
     NotOneEpoch,
+    /// A version claims to have been wrapped by an epoch that never was.
+    #[error("a version names root epoch {0}, which never was")]
+    NoSuchEpoch(u32),
 }
 
 /// The destruction that the cycle of this number puts down for a version: one, and the same for whoever asks. So a row that
@@ -180,40 +190,12 @@ pub fn next(scope: &Scope, world: &World) -> Result<Next, CycleError> {
     let (mut steps, mut waits, mut standing) = (Vec::new(), Vec::new(), false);
     let mut reached = scope.root_epoch();
     for (collection, versions) in scope.collections() {
-        let found = |version: u32| {
-            let missing = CycleError::Missing(KekRef { collection, version });
-            let now = world.collections.get(&collection).ok_or(missing)?;
-            now.versions.iter().find(|one| one.version == version).map(|one| (now, one)).ok_or(missing)
-        };
-        let Some(newest) = versions.last().copied() else { continue };
-        let (now, _) = found(newest)?;
-        let active = active(collection, now)?;
-        let mut alive = Vec::new();
-        for version in versions {
-            let (_, one) = found(*version)?;
-            reached = reached.max(one.root_epoch);
-            if one.state != KeyState::Destroyed {
-                alive.push(one);
-            }
-        }
-        standing |= !alive.is_empty();
-        match (alive.is_empty(), active <= newest, now.moving) {
-            (true, ..) => {}
-            // A rotation that was under way when the cycle began moves to a version in the scope: the next one follows.
-            (false, _, Moving::Running) => waits.push(Wait::Moving(collection)),
-            (false, _, Moving::Paused) => waits.push(Wait::Paused(collection)),
-            (false, true, Moving::No) => steps.push(Step::Rotate(collection)),
-            (false, false, Moving::No) => {
-                for one in alive {
-                    let kek = KekRef { collection, version: one.version };
-                    match (one.holds || one.state == KeyState::PreActive, one.destruction) {
-                        (true, _) => waits.push(Wait::Needed(kek)),
-                        (false, Destruction::Pending) => waits.push(Wait::Pending(kek)),
-                        (false, Destruction::Ended) => waits.push(Wait::Ended(kek)),
-                        (false, Destruction::None) if world.agreed => steps.push(Step::Destroy(kek)),
-                        (false, Destruction::None) => {}
-                    }
-                }
+        match of_collection(collection, versions, world, &mut steps, &mut waits) {
+            Ok(Some(last)) => reached = reached.max(last),
+            Ok(None) => standing = true,
+            Err(trouble) => {
+                standing = true;
+                waits.push(Wait::Trouble(collection, trouble));
             }
         }
     }
@@ -225,6 +207,10 @@ pub fn next(scope: &Scope, world: &World) -> Result<Next, CycleError> {
     }
     let mut current = world.epochs.iter().filter(|(_, state)| **state == KeyState::Active).map(|(epoch, _)| *epoch);
     let (Some(current), None) = (current.next(), current.next()) else { return Err(CycleError::NotOneEpoch) };
+    // No row makes epochs without end.
+    if world.epochs.keys().all(|epoch| *epoch < reached) {
+        return Err(CycleError::NoSuchEpoch(reached));
+    }
     if current <= reached {
         return Ok(Next::Root(VersionsGone { reached }));
     }
@@ -233,10 +219,52 @@ pub fn next(scope: &Scope, world: &World) -> Result<Next, CycleError> {
     Ok(if left.is_empty() { Next::Done } else { Next::Epochs(left) })
 }
 
-fn active(collection: CollectionId, now: &CollectionNow) -> Result<u32, CycleError> {
+/// What comes next in one collection; the highest epoch that ever wrapped one of its versions, once all of them are gone.
+fn of_collection(
+    collection: CollectionId,
+    versions: &BTreeSet<u32>,
+    world: &World,
+    steps: &mut Vec<Step>,
+    waits: &mut Vec<Wait>,
+) -> Result<Option<u32>, Trouble> {
+    let Some(newest) = versions.last().copied() else { return Ok(Some(0)) };
+    let now = world.collections.get(&collection).ok_or(Trouble::Missing(newest))?;
+    let (mut alive, mut reached) = (Vec::new(), 0);
+    for version in versions {
+        let one = now.versions.iter().find(|one| one.version == *version).ok_or(Trouble::Missing(*version))?;
+        reached = reached.max(one.root_epoch);
+        if one.state != KeyState::Destroyed {
+            alive.push(one);
+        }
+    }
+    if alive.is_empty() {
+        return Ok(Some(reached));
+    }
+    match (active(now)? <= newest, now.moving) {
+        // A rotation that was under way when the cycle began moves to a version in the scope: the next one follows.
+        (_, Moving::Running) => waits.push(Wait::Moving(collection)),
+        (_, Moving::Paused) => waits.push(Wait::Paused(collection)),
+        (true, Moving::No) => steps.push(Step::Rotate(collection)),
+        (false, Moving::No) => {
+            for one in alive {
+                let kek = KekRef { collection, version: one.version };
+                match (one.holds || one.state == KeyState::PreActive, one.destruction) {
+                    (true, _) => waits.push(Wait::Needed(kek)),
+                    (false, Destruction::Pending) => waits.push(Wait::Pending(kek)),
+                    (false, Destruction::Ended) => waits.push(Wait::Ended(kek)),
+                    (false, Destruction::None) if world.agreed => steps.push(Step::Destroy(kek)),
+                    (false, Destruction::None) => {}
+                }
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn active(now: &CollectionNow) -> Result<u32, Trouble> {
     let mut active = now.versions.iter().filter(|one| one.state == KeyState::Active);
     match (active.next(), active.next()) {
         (Some(one), None) => Ok(one.version),
-        _ => Err(CycleError::NotOneActive(collection)),
+        _ => Err(Trouble::NotOneActive),
     }
 }

@@ -22,17 +22,20 @@ pub struct InvalidScope;
 pub struct Scope {
     // In the order of their names: the text is canonical (RFC 8785).
     root_epoch: u32,
+    // Two cycles over the same versions are two things to agree to.
+    salt: String,
     versions: BTreeMap<CollectionId, BTreeSet<u32>>,
 }
 
 impl Scope {
     /// Of these versions. The vault's own key is none of a collection: no record ever hangs on it.
-    pub fn new(root_epoch: u32, keks: impl IntoIterator<Item = KekRef>) -> Result<Self, InvalidScope> {
+    /// `salt` is fresh for each, so that what was agreed to once is agreed to for one cycle.
+    pub fn new(root_epoch: u32, salt: [u8; 16], keks: impl IntoIterator<Item = KekRef>) -> Result<Self, InvalidScope> {
         let mut versions: BTreeMap<CollectionId, BTreeSet<u32>> = BTreeMap::new();
         for kek in keks.into_iter().filter(|kek| kek.collection != CollectionId::VAULT) {
             versions.entry(kek.collection).or_default().insert(kek.version);
         }
-        let scope = Self { root_epoch, versions };
+        let scope = Self { root_epoch, salt: hex::encode(salt), versions };
         if scope.text().len() > LONGEST { Err(InvalidScope) } else { Ok(scope) }
     }
 
@@ -42,8 +45,10 @@ impl Scope {
             return Err(InvalidScope);
         }
         let scope: Self = serde_json::from_str(text).map_err(|_| InvalidScope)?;
-        let sound =
-            !scope.versions.contains_key(&CollectionId::VAULT) && scope.versions.values().all(|v| !v.is_empty());
+        let salted = scope.salt.len() == 32 && hex::decode(&scope.salt).is_ok();
+        let sound = salted
+            && !scope.versions.contains_key(&CollectionId::VAULT)
+            && scope.versions.values().all(|v| !v.is_empty());
         if sound && scope.text() == text { Ok(scope) } else { Err(InvalidScope) }
     }
 

@@ -30,7 +30,7 @@ fn kek(version: u32) -> KekRef {
 }
 
 fn scope() -> Scope {
-    Scope::new(1, [kek(2), kek(3)]).unwrap()
+    Scope::new(1, [9; 16], [kek(2), kek(3)]).unwrap()
 }
 
 #[test]
@@ -70,16 +70,18 @@ fn p8_versions_go_first_then_the_root_turns_then_epochs_go() {
 }
 
 #[test]
-fn p12_rows_that_lie_are_errors_and_destroy_nothing() {
+fn p12_rows_that_lie_destroy_nothing_and_hold_no_other_collection_up() {
+    let waits = |trouble| Ok(Next::Versions { steps: vec![], waits: vec![Wait::Trouble(id(1), trouble)] });
     let (scope, mut damaged) = (scope(), world());
     damaged.agreed = true;
     damaged.collections.get_mut(&id(1)).unwrap().versions.remove(1);
-    assert_eq!(next(&scope, &damaged), Err(CycleError::Missing(kek(2))));
+    assert_eq!(next(&scope, &damaged), waits(Trouble::Missing(2)));
     damaged.collections.clear();
-    assert_eq!(next(&scope, &damaged), Err(CycleError::Missing(kek(3))));
+    assert_eq!(next(&scope, &damaged), waits(Trouble::Missing(3)));
     let mut two = world();
+    two.agreed = true;
     two.collections.get_mut(&id(1)).unwrap().versions[1].state = KeyState::Active;
-    assert_eq!(next(&scope, &two), Err(CycleError::NotOneActive(id(1))));
+    assert_eq!(next(&scope, &two), waits(Trouble::NotOneActive));
     let mut none = world();
     let all = &mut none.collections.get_mut(&id(1)).unwrap().versions;
     all[1].state = KeyState::Destroyed;
@@ -87,28 +89,41 @@ fn p12_rows_that_lie_are_errors_and_destroy_nothing() {
     all.push(version(4, KeyState::Active));
     none.epochs.insert(1, KeyState::Deactivated);
     assert_eq!(next(&scope, &none), Err(CycleError::NotOneEpoch));
+    // An epoch that never was makes none, and so none without end.
+    none.epochs.insert(1, KeyState::Active);
+    none.collections.get_mut(&id(1)).unwrap().versions[1].root_epoch = 4_000_000_000;
+    assert_eq!(next(&scope, &none), Err(CycleError::NoSuchEpoch(4_000_000_000)));
+    // What is wrong with one is waited for, and the other goes on.
+    let other = KekRef { collection: id(2), version: 1 };
+    let both = Scope::new(1, [9; 16], [kek(2), kek(3), other]).unwrap();
+    damaged
+        .collections
+        .insert(id(2), CollectionNow { versions: vec![version(1, KeyState::Active)], moving: Moving::No });
+    let steps = vec![Step::Rotate(id(2))];
+    let waits = vec![Wait::Trouble(id(1), Trouble::Missing(3))];
+    assert_eq!(next(&both, &damaged), Ok(Next::Versions { steps, waits }));
 }
 
 #[test]
 fn a_scope_has_one_text() {
     let scope = scope();
-    let text = r#"{"root_epoch":1,"versions":{"01010101-0101-0101-0101-010101010101":[2,3]}}"#;
+    let text = r#"{"root_epoch":1,"salt":"09090909090909090909090909090909","versions":{"01010101-0101-0101-0101-010101010101":[2,3]}}"#;
     assert_eq!((scope.text().as_str(), Scope::parse(text).as_ref()), (text, Ok(&scope)));
     assert_eq!(scope.keks().collect::<Vec<_>>(), [kek(2), kek(3)]);
     assert!(scope.covers(kek(3)) && !scope.covers(kek(1)) && !scope.covers(KekRef { collection: id(2), version: 2 }));
     for other in [
         "{}",
-        r#"{"root_epoch":1,"versions":{"01010101-0101-0101-0101-010101010101":[3,2]}}"#,
-        r#"{"root_epoch":1,"versions":{"01010101-0101-0101-0101-010101010101":[]}}"#,
-        r#"{"root_epoch":1,"versions":{"00000000-0000-0000-0000-000000000000":[1]}}"#,
+        r#"{"root_epoch":1,"salt":"09090909090909090909090909090909","versions":{"01010101-0101-0101-0101-010101010101":[3,2]}}"#,
+        r#"{"root_epoch":1,"salt":"09090909090909090909090909090909","versions":{"01010101-0101-0101-0101-010101010101":[]}}"#,
+        r#"{"root_epoch":1,"salt":"09090909090909090909090909090909","versions":{"00000000-0000-0000-0000-000000000000":[1]}}"#,
         r#"{"versions":{},"root_epoch":1}"#,
     ] {
         assert_eq!(Scope::parse(other), Err(InvalidScope), "{other}");
     }
     // The vault's own key is left out, and one version more is another hash.
     let vault = KekRef { collection: CollectionId::VAULT, version: 1 };
-    assert_eq!(Scope::new(1, [kek(2), kek(3), vault]), Ok(scope.clone()));
-    assert_ne!(Scope::new(1, [kek(1), kek(2), kek(3)]).unwrap().sha256(), scope.sha256());
+    assert_eq!(Scope::new(1, [9; 16], [kek(2), kek(3), vault]), Ok(scope.clone()));
+    assert_ne!(Scope::new(1, [9; 16], [kek(1), kek(2), kek(3)]).unwrap().sha256(), scope.sha256());
 }
 
 /// What others do beside a cycle.
@@ -354,7 +369,7 @@ proptest! {
         before in events(), during in events(),
     ) {
         let mut model = Model::new();
-        let nothing = Scope::new(1, []).unwrap();
+        let nothing = Scope::new(1, [9; 16], []).unwrap();
         for event in before.into_iter().filter(|event| !matches!(event, Event::Round)) {
             model.happen(event, &nothing)?;
         }
@@ -368,7 +383,7 @@ proptest! {
         let alive = model.world.collections.iter().flat_map(|(collection, now)| now.versions.iter()
             .filter(|one| one.state != KeyState::Destroyed)
             .map(|one| KekRef { collection: *collection, version: one.version }));
-        let scope = Scope::new(model.current(), alive).unwrap();
+        let scope = Scope::new(model.current(), [9; 16], alive).unwrap();
         for event in during {
             model.happen(event, &scope)?;
         }

@@ -40,15 +40,14 @@ mod verify;
 pub use compromise::{mark_again, mark_compromised};
 pub use control::{pause, resume, throttle};
 pub use cycle::{
-    CycleWish, age as cycle_age, begin_cycle, begin_due as begin_due_cycle, cancel_cycle, carry_on as carry_cycle_on,
-    confirm_cycle, planned_cycle, show_cycle,
+    Carrier as CycleCarrier, CycleWish, age as cycle_age, begin_cycle, begin_due as begin_due_cycle, cancel_cycle,
+    carry_on as carry_cycle_on, confirm_cycle, planned_cycle, show_cycle,
 };
 pub use destroy::{
     again, cancel as cancel_destruction, carry_out_due, confirm as confirm_destruction, epoch as doomed_epoch,
     request as request_destruction, version as doomed_version, withdraw,
 };
 pub use exposure::exposed;
-pub use office::Office;
 pub use rewrap::rewrap_all;
 pub use root::{log_key_left, rotate_root, settle_root, show_root};
 pub use rotate::{Wish, planned, rotate};

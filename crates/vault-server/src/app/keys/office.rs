@@ -13,7 +13,7 @@ use crate::store::leases::{Lease, Standing};
 const TERM: Duration = Duration::from_secs(5);
 
 /// This node as a candidate for leases.
-pub struct Office {
+pub(super) struct Office {
     me: String,
     /// The leases as last seen, and since when they have been so.
     seen: HashMap<String, (Option<Standing>, Instant)>,
@@ -21,8 +21,7 @@ pub struct Office {
 
 impl Office {
     /// A candidate that has seen no lease yet.
-    #[must_use]
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let me = format!("{}@{}", hex::encode(vault_core::random::array::<8>()), process::identity());
         Self { me, seen: HashMap::new() }
     }

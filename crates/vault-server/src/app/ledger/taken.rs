@@ -152,12 +152,12 @@ impl Ledger {
         }
     }
 
-    /// Whether any entry of the published log is `wanted`, by reading all of it against the signed root: the one way to know that
-    /// there is none. For what is done seldom, and cannot be undone.
-    pub async fn has_any(&self, wanted: impl Fn(&Entry<'_>) -> bool) -> Result<bool, LedgerError> {
+    /// Shows every entry of the published log, read against the signed root: the one way to know that something is not in it. For
+    /// what is done seldom, and cannot be undone.
+    pub async fn read_through(&self, mut each: impl FnMut(&Entry<'_>)) -> Result<(), LedgerError> {
         let running = self.running()?;
         let published = running.published();
-        let (mut edge, mut found) = (Edge::default(), false);
+        let mut edge = Edge::default();
         while edge.size() < published.checkpoint.size() {
             let entries = self.stretch(&running, &published, edge.size()).await?;
             if entries.is_empty() {
@@ -165,14 +165,16 @@ impl Ledger {
             }
             for bytes in entries {
                 edge.append(Hash::leaf(&bytes));
-                found |= Entry::parse(&bytes).is_ok_and(|entry| wanted(&entry));
+                if let Ok(entry) = Entry::parse(&bytes) {
+                    each(&entry);
+                }
             }
             edge.settle();
         }
         if edge.root() != *published.checkpoint.root() {
             return Err(LedgerError::Tile(TileError::Contents));
         }
-        Ok(found)
+        Ok(())
     }
 
     /// What `slot` of entry `index` names: by an opening that matches the entry's commitment, or not at all.

@@ -77,11 +77,15 @@ impl CycleRow {
         })
     }
 
-    /// Enters a cycle that begins. While another runs, or with a number that is taken: [`StoreError::Conflict`].
+    /// Enters a cycle that begins, in the place of a row that the log knows nothing of. While another runs:
+    /// [`StoreError::Conflict`].
     pub async fn insert(&self, conn: &mut Conn) -> Result<(), StoreError> {
         let text = "INSERT INTO cycles (number, state, scope, throttle, requested_by, started_at)
-                    VALUES ($1, $2, $3, $4, $5, $6)";
-        sqlx::query(text)
+                    VALUES ($1, $2, $3, $4, $5, $6)
+                    ON CONFLICT (number) DO UPDATE SET state = excluded.state, scope = excluded.scope,
+                      throttle = excluded.throttle, requested_by = excluded.requested_by, confirmed_by = NULL,
+                      started_at = excluded.started_at, ended_at = NULL WHERE cycles.state <> 'running'";
+        let done = sqlx::query(text)
             .bind(i64::from(self.number))
             .bind(self.state.as_str())
             .bind(self.scope.clone())
@@ -90,7 +94,7 @@ impl CycleRow {
             .bind(self.started_at.as_millis())
             .execute(conn)
             .await?;
-        Ok(())
+        if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Conflict) }
     }
 }
 
@@ -170,6 +174,13 @@ pub async fn keks_now(conn: &mut Conn) -> Result<Vec<KekNow>, StoreError> {
             })
         })
         .collect()
+}
+
+/// Collections that there are, and that have keys.
+pub async fn collections_with_keys(conn: &mut Conn) -> Result<Vec<CollectionId>, StoreError> {
+    let text = "SELECT id FROM collections WHERE EXISTS (SELECT 1 FROM keks WHERE keks.collection_id = collections.id)";
+    let rows = sqlx::query(text).fetch_all(conn).await?;
+    rows.iter().map(|row| Columns::of("collections", row).parsed("id")).collect()
 }
 
 /// Every rotation that is under way or paused.

@@ -24,8 +24,8 @@ pub use children::{
     HeldWrap, all_wraps, child, children, holds_records, move_records, put_child, record_wraps, records_held,
 };
 pub use cycles::{
-    CycleRow, CycleState, KekNow, confirm_cycle, end_cycle, highest_cycle, hold_cycle, kek_destructions, keks_now,
-    last_cycle, request_cycle, rotations_open,
+    CycleRow, CycleState, KekNow, collections_with_keys, confirm_cycle, end_cycle, highest_cycle, hold_cycle,
+    kek_destructions, keks_now, last_cycle, request_cycle, rotations_open,
 };
 pub use destructions::{
     DestructionRow, DestructionState, Doomed, all_pending_destructions, cancel_destruction, children_under,

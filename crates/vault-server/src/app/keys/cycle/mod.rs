@@ -28,17 +28,17 @@ use vault_core::access::person::Place;
 use vault_core::access::role::Action;
 use vault_core::audit::entry::{Draft, RootOperation};
 use vault_core::audit::slot::{OpeningUnder, SlotName};
-use vault_core::ids::{CollectionId, PersonId};
+use vault_core::ids::PersonId;
 use vault_core::keys::cycle::{Scope, destruction};
 use vault_core::keys::lifecycle::KeyState;
 use vault_core::time::Timestamp;
 
 pub use schedule::{age, begin_due};
-pub(super) use told::{Agreement, agreement_on};
-pub use work::carry_on;
+pub(super) use told::{Agreement, BEGUN, CALLED_OFF, CYCLE, SCOPE, agreement_on};
+pub use work::{Carrier, carry_on};
 
 use super::control::checked_throttle;
-use super::destroy::{still_officer, take_back};
+use super::destroy::{end, still_officer};
 use crate::app::callers::{Caller, note_denial};
 use crate::app::entry::StaffPen;
 use crate::app::error::Failure;
@@ -49,7 +49,7 @@ use crate::state::Vault;
 use crate::store::keys::{self, CycleRow, CycleState, Doomed};
 use crate::store::{Conn, Hold, StoreError};
 
-use told::{CYCLE, NOT_BEFORE, SCOPE, running, word};
+use told::{NOT_BEFORE, running, word};
 
 /// Who begins a cycle or agrees to one wants all of this.
 const ACTS: [Action; 4] = [Action::KeyRotate, Action::RootRotate, Action::KeyDestroy, Action::RootDestroy];
@@ -81,7 +81,15 @@ pub async fn show_cycle(vault: &Vault, caller: &Caller) -> Result<CycleStatus, F
 }
 
 async fn shown(vault: &Vault, row: &CycleRow) -> Result<Cycle, Failure> {
-    let scope = told::scope(row)?;
+    let scope = match told::scope(row) {
+        Ok(scope) => scope,
+        Err(failure) => {
+            // It can be cancelled, and so it is shown.
+            let nothing = Scope::new(0, [0; 16], []).map_err(|e| Failure::new(Code::Internal).because(e))?;
+            let cycle = world::shown(vault, row, &nothing, None).await?;
+            return Ok(Cycle { trouble: failure.what().map(str::to_owned), ..cycle });
+        }
+    };
     let word = match word(vault, row).await {
         Ok(word) => Some(word),
         // Nothing of it is in the log, or not yet.
@@ -121,11 +129,16 @@ pub async fn begin_cycle(vault: &Vault, caller: &Caller, wish: &CycleWish<'_>) -
     permitted(caller)?;
     let reason = text("reason", wish.reason, 2000)?;
     let throttle = checked_throttle(wish.throttle)?;
+    none_is_unconfirmed(vault).await?;
+    let row = open(vault, Some((caller.person(), reason)), throttle).await?;
+    shown(vault, &row).await
+}
+
+async fn none_is_unconfirmed(vault: &Vault) -> Result<(), Failure> {
     if restored::waits(vault).await? {
         return Err(Failure::new(Code::Conflict).detail("a restore is not confirmed: no key is destroyed until then"));
     }
-    let row = open(vault, Some((caller.person(), reason)), throttle).await?;
-    shown(vault, &row).await
+    Ok(())
 }
 
 async fn none_runs(vault: &Vault) -> Result<(), Failure> {
@@ -143,11 +156,17 @@ fn under_way(number: u32) -> Failure {
 /// Every version that is alive, of every collection, and the highest epoch.
 async fn scope_now(vault: &Vault, conn: &mut Conn) -> Result<Scope, Failure> {
     let epoch = vault.keys()?.epochs()?.iter().map(|epoch| epoch.epoch).max().ok_or(Code::Internal)?;
+    let known = keys::collections_with_keys(conn).await?;
     let alive = keys::keks_now(conn).await?.into_iter();
-    let alive = alive.filter(|one| one.state != KeyState::Destroyed && one.kek.collection != CollectionId::VAULT);
+    // Rows of a collection that there is not hold nothing of the vault's, and nothing up.
+    let alive = alive.filter(|one| one.state != KeyState::Destroyed && known.contains(&one.kek.collection));
     let too_long =
         |e| Failure::new(Code::Conflict).because(e).detail("there are more collections than one cycle takes");
-    Scope::new(epoch, alive.map(|one| one.kek)).map_err(too_long)
+    Scope::new(epoch, salt(), alive.map(|one| one.kek)).map_err(too_long)
+}
+
+fn salt() -> [u8; 16] {
+    vault_core::random::array()
 }
 
 /// Begins a cycle, by somebody's wish or by schedule.
@@ -176,7 +195,7 @@ async fn open(vault: &Vault, asked: Option<(PersonId, String)>, throttle: Option
     let (collections, versions) = (scope.collections().count(), scope.keks().count());
     let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
     let staff = asked.as_ref().map(|(person, _)| *person);
-    let mut draft = quoting(&pen, now, staff, "cycle-begun", number, &scope)
+    let mut draft = quoting(&pen, now, staff, BEGUN, number, &scope)
         .data("because", if asked.is_some() { "requested" } else { "scheduled" })
         .data("epoch", i64::from(scope.root_epoch()))
         .data("collections", count(collections))
@@ -226,6 +245,7 @@ async fn expected(vault: &Vault) -> Result<CycleRow, Failure> {
 /// is the first.
 pub async fn confirm_cycle(vault: &Vault, caller: &Caller, scope_sha256: &str) -> Result<Cycle, Failure> {
     permitted(caller)?;
+    none_is_unconfirmed(vault).await?;
     let row = expected(vault).await?;
     let word = word(vault, &row).await?;
     if scope_sha256 != word.scope.sha256() {
@@ -272,23 +292,51 @@ pub async fn confirm_cycle(vault: &Vault, caller: &Caller, scope_sha256: &str) -
 pub async fn cancel_cycle(vault: &Vault, caller: &Caller) -> Result<Cycle, Failure> {
     permitted(caller)?;
     let row = expected(vault).await?;
-    let scope = told::scope(&row)?;
     let now = vault.clock.now();
     let pen = StaffPen::of(vault, None).await?;
-    let draft = quoting(&pen, now, Some(caller.person()), "cycle-cancelled", row.number, &scope);
+    let draft = pen
+        .draft::<RootOperation>(now, Some(caller.person()))
+        .data("operation", "cycle-cancelled")
+        .data(CYCLE, i64::from(row.number));
+    let draft = match told::scope(&row) {
+        Ok(scope) => draft.data(SCOPE, scope.sha256()),
+        // Its row was edited: that is a reason to end it, and none not to.
+        Err(_) => draft,
+    };
     let entry = pen.prepare(draft)?;
-    let ids = scope.keks().map(|kek| destruction(row.number, kek)).collect();
-    let pens = take_back::Pens::of(vault, ids).await?;
-
     let mut tx = vault.store.begin("cancel_cycle").await?;
     tx.hold(Hold::Keys).await?;
     if !keys::end_cycle(tx.conn(), row.number, CycleState::Cancelled, now).await? {
         return Err(Failure::new(Code::Conflict).detail("it ended a moment ago"));
     }
-    pens.take_back(vault, &mut tx, caller.person(), now).await?;
     let ticket = vault.ledger()?.enqueue(&mut tx, entry, Some(reference::cycle_ended(row.number))).await?;
     tx.commit().await?;
-    // What takes nothing away but an intention waits for no log.
+    // What takes nothing away but an intention waits for no log. Nothing more is put down or carried out from here on.
     vault.ledger()?.settle_later(ticket);
+    take_back(vault, row.number, Some(caller.person())).await?;
     shown(vault, &CycleRow { state: CycleState::Cancelled, ended_at: Some(now), ..row }).await
+}
+
+/// Ends the destructions that a cycle put down which has ended itself: nobody carries them out, and they would be in the way of
+/// others. One that cannot be ended now is by the next look.
+async fn take_back(vault: &Vault, cycle: u32, staff: Option<PersonId>) -> Result<(), Failure> {
+    let pending = {
+        let mut reader = vault.store.read().await?;
+        keys::all_pending_destructions(reader.conn()).await?
+    };
+    for row in pending {
+        let Doomed::Kek(kek) = row.what else { continue };
+        if row.id != destruction(cycle, kek) {
+            continue;
+        }
+        match end(vault, &row, staff, "cycle-cancelled").await {
+            Ok(()) => {}
+            // Ended or destroyed a moment ago.
+            Err(failure) if failure.code() == Code::Conflict => {}
+            Err(failure) => {
+                tracing::warn!(%kek, cycle, causes = failure.causes(), "a destruction is taken back later: {failure}");
+            }
+        }
+    }
+    Ok(())
 }

@@ -14,13 +14,14 @@ use crate::app::restored;
 use crate::state::Vault;
 use crate::store::keys;
 
-/// The highest number that rows or log have given; 0 before the first.
+/// The highest number that the log knows; 0 before the first.
 pub(super) async fn highest(vault: &Vault) -> Result<u32, Failure> {
-    let mut highest = {
+    let row = {
         let mut reader = vault.store.read().await?;
         keys::highest_cycle(reader.conn()).await?
     };
-    // Where a restore took rows back, the log knows of more: a few each year.
+    // A row that the log does not know of counts for nothing. A restore takes rows back, and the log knows of more: a few each year.
+    let mut highest = if begun(vault, row).await?.is_some() { row } else { 0 };
     while begun(vault, highest.saturating_add(1)).await?.is_some() {
         highest += 1;
     }
@@ -38,13 +39,14 @@ pub(super) async fn next_at(vault: &Vault) -> Result<Option<Timestamp>, Failure>
     if running(vault).await?.is_some() {
         return Ok(None);
     }
-    let last = begun(vault, highest(vault).await?).await?;
-    // Before the first cycle it counts from the first root epoch.
-    let since = match last {
-        Some(at) => Some(at),
+    let now = vault.clock.now();
+    let last = match begun(vault, highest(vault).await?).await? {
+        // Begun while a clock was far ahead: the next one comes as if it had begun now, and not years late.
+        Some(at) => Some(at.min(now)),
+        // Before the first cycle it counts from the first root epoch.
         None => vault.keys()?.epochs()?.first().map(|epoch| epoch.created_at),
     };
-    Ok(since.map(|at| at.plus(length.length())))
+    Ok(last.map(|at| at.plus(length.length())))
 }
 
 /// Begins a cycle if one is due. Two key officers have to agree to it before it destroys anything.
@@ -53,7 +55,6 @@ pub async fn begin_due(vault: &Vault) -> Result<(), Failure> {
         return Ok(());
     }
     let now = vault.clock.now();
-    // A clock that jumped ahead and came back has begun one early, and none is missed for it.
     if next_at(vault).await?.is_some_and(|at| at <= now) {
         let row = open(vault, None, None).await?;
         tracing::info!(cycle = row.number, "a cycle of keys begins by its schedule");

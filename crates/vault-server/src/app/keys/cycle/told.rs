@@ -17,9 +17,13 @@ use crate::state::Vault;
 use crate::store::keys::{self, CycleRow, CycleState, DestructionRow, Doomed};
 
 /// Where an entry names the cycle.
-pub(super) const CYCLE: &str = "cycle";
+pub(in crate::app::keys) const CYCLE: &str = "cycle";
+/// The operation of the entry that begins one.
+pub(in crate::app::keys) const BEGUN: &str = "cycle-begun";
+/// The operations of the entries that end one.
+pub(in crate::app::keys) const CALLED_OFF: [&str; 2] = ["cycle-cancelled", "cycle-done"];
 /// Where an entry quotes the scope.
-pub(super) const SCOPE: &str = "scope_sha256";
+pub(in crate::app::keys) const SCOPE: &str = "scope_sha256";
 /// Where the second agreement says from when on versions may be destroyed.
 pub(super) const NOT_BEFORE: &str = "not_before";
 
@@ -50,15 +54,15 @@ pub(super) struct Word {
 pub(super) async fn word(vault: &Vault, row: &CycleRow) -> Result<Word, Failure> {
     let scope = scope(row)?;
     let quoted = Quoted { number: row.number, scope_sha256: scope.sha256() };
-    let begun = quoted.entry(vault, reference::cycle_begun(row.number), &["cycle-begun"]).await?;
-    if begun.is_none() {
-        return Err(Failure::new(Code::NotInLog).detail("the log knows of no cycle with this number and scope"));
-    }
-    let asked = quoted.entry(vault, reference::cycle_requested(row.number), &["cycle-requested"]).await?;
-    let asked = asked.as_ref().map(staff).transpose()?;
-    let confirmed = quoted.entry(vault, reference::cycle_confirmed(row.number), &["cycle-confirmed"]).await?;
-    let agreement = match (asked, &confirmed) {
-        (Some(asked), Some(entry)) => {
+    let begun = quoted.entry(vault, reference::cycle_begun(row.number), BEGUN).await?;
+    let unknown = || Failure::new(Code::NotInLog).detail("the log knows of no cycle with this number and scope");
+    let begun = begun.ok_or_else(unknown)?;
+    let asked = quoted.entry(vault, reference::cycle_requested(row.number), "cycle-requested").await?;
+    let confirmed = quoted.entry(vault, reference::cycle_confirmed(row.number), "cycle-confirmed").await?;
+    let agreement = match (&asked, &confirmed) {
+        // In this order: nobody agreed to it before it was there.
+        (Some(first), Some(entry)) if begun.index() < first.index() && first.index() < entry.index() => {
+            let asked = staff(first)?;
             let text = entry.data(NOT_BEFORE).and_then(|value| value.as_str());
             let not_before = text.and_then(|text| Timestamp::parse(text).ok()).ok_or(Code::NotInLog)?;
             let confirmed = staff(entry)?;
@@ -66,12 +70,21 @@ pub(super) async fn word(vault: &Vault, row: &CycleRow) -> Result<Word, Failure>
         }
         _ => None,
     };
-    let ended = quoted.entry(vault, reference::cycle_ended(row.number), &["cycle-cancelled", "cycle-done"]).await?;
-    let ended = ended.map(|entry| match entry.data("operation").and_then(|value| value.as_str()) {
-        Some("cycle-done") => CycleState::Done,
-        _ => CycleState::Cancelled,
-    });
+    let asked = asked.as_ref().map(staff).transpose()?;
+    let ended = ended(vault, row.number).await?;
     Ok(Word { scope, asked, agreement, ended })
+}
+
+/// How a cycle ended. Whatever scope the entry quotes: one whose row was edited can be cancelled too.
+async fn ended(vault: &Vault, number: u32) -> Result<Option<CycleState>, Failure> {
+    let reference = reference::cycle_ended(number);
+    let Some(entry) = vault.ledger()?.find_settled::<RootOperation>(&reference).await? else { return Ok(None) };
+    let this = entry.data(CYCLE).and_then(|value| value.as_number()) == Some(i64::from(number));
+    Ok(match entry.data("operation").and_then(|value| value.as_str()) {
+        Some("cycle-done") if this => Some(CycleState::Done),
+        Some("cycle-cancelled") if this => Some(CycleState::Cancelled),
+        _ => return Err(Code::NotInLog.into()),
+    })
 }
 
 /// The scope that a row claims.
@@ -80,11 +93,11 @@ pub(super) fn scope(row: &CycleRow) -> Result<Scope, Failure> {
     Scope::parse(&row.scope).map_err(unread)
 }
 
-/// The agreement under which a cycle put a destruction down; `None`: it is of no cycle that runs.
+/// The cycle that put a destruction down, and the agreement under which it did; `None`: it is of no cycle that runs.
 pub(in crate::app::keys) async fn agreement_on(
     vault: &Vault,
     row: &DestructionRow,
-) -> Result<Option<Agreement>, Failure> {
+) -> Result<Option<(u32, Agreement)>, Failure> {
     let Doomed::Kek(kek) = row.what else { return Ok(None) };
     let Some(running) = running(vault).await? else { return Ok(None) };
     if cycle::destruction(running.number, kek) != row.id {
@@ -92,7 +105,7 @@ pub(in crate::app::keys) async fn agreement_on(
     }
     let word = word(vault, &running).await?;
     match word.agreement {
-        Some(agreement) if word.ended.is_none() && word.scope.covers(kek) => Ok(Some(agreement)),
+        Some(agreement) if word.ended.is_none() && word.scope.covers(kek) => Ok(Some((running.number, agreement))),
         _ => Err(Code::NotInLog.into()),
     }
 }
@@ -110,17 +123,17 @@ struct Quoted {
 }
 
 impl Quoted {
-    /// The entry under `reference`, if there is one and it says one of `operations` of this very cycle.
+    /// The entry under `reference`, if there is one and it says `operation` of this very cycle.
     async fn entry(
         &self,
         vault: &Vault,
         reference: String,
-        operations: &[&str],
+        operation: &str,
     ) -> Result<Option<Recorded<RootOperation>>, Failure> {
         let Some(entry) = vault.ledger()?.find_settled::<RootOperation>(&reference).await? else { return Ok(None) };
         let text = |name: &str| entry.data(name).and_then(|value| value.as_str());
         let number = entry.data(CYCLE).and_then(|value| value.as_number());
-        let is_so = text("operation").is_some_and(|operation| operations.contains(&operation))
+        let is_so = text("operation") == Some(operation)
             && number == Some(i64::from(self.number))
             && text(SCOPE) == Some(&self.scope_sha256);
         if is_so { Ok(Some(entry)) } else { Err(Code::NotInLog.into()) }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use vault_api::code::Code;
 use vault_api::cycle::{self as wire, Cycle, CycleCollection, CycleWait, CycleWaitsFor};
+use vault_core::audit::entry::KeyOperation;
 use vault_core::ids::CollectionId;
 use vault_core::keys::cycle::{
     CollectionNow, Destruction, Moving, Next, Scope, VersionNow, Wait, World, destruction, next,
@@ -13,8 +15,46 @@ use vault_core::keys::wrap::KekRef;
 use super::told::Word;
 use crate::app::collections;
 use crate::app::error::Failure;
+use crate::app::ledger::DESTROY;
+use crate::app::reference;
 use crate::state::Vault;
 use crate::store::keys::{self, CycleRow, CycleState, DestructionState, RotationState};
+
+/// The root epoch that last wrapped each version that is destroyed, by the log's word. It does not change any more.
+#[derive(Default)]
+pub struct Gone(HashMap<KekRef, u32>);
+
+impl Gone {
+    /// Puts the log's word in the place of the rows' for every version of the scope. A version that the log does not call destroyed
+    /// is not: nothing is to be built on its row.
+    pub(super) async fn prove(&mut self, vault: &Vault, scope: &Scope, world: &mut World) -> Result<(), Failure> {
+        for kek in scope.keks() {
+            let last = match self.0.get(&kek) {
+                Some(last) => *last,
+                None => {
+                    let last = last_epoch(vault, kek).await?;
+                    self.0.insert(kek, last);
+                    last
+                }
+            };
+            let now = world.collections.get_mut(&kek.collection).into_iter().flat_map(|now| &mut now.versions);
+            now.filter(|one| one.version == kek.version).for_each(|one| one.root_epoch = last);
+        }
+        Ok(())
+    }
+}
+
+async fn last_epoch(vault: &Vault, kek: KekRef) -> Result<u32, Failure> {
+    let reference = reference::key_destroyed(kek.collection, kek.version);
+    let found = vault.ledger()?.find_settled::<KeyOperation>(&reference).await?;
+    let entry = found.filter(|entry| {
+        let says = entry.data("operation").and_then(|value| value.as_str());
+        says == Some(DESTROY) && entry.collection() == Some(kek.collection) && entry.kek_version() == Some(kek.version)
+    });
+    let last = entry.and_then(|entry| u32::try_from(entry.data("root_epoch")?.as_number()?).ok());
+    let unknown = || Failure::new(Code::NotInLog).detail(format!("the log does not say that {kek} was destroyed"));
+    last.ok_or_else(unknown)
+}
 
 /// What the cycle of this number depends on. `agreed`: whether two persons have, by the log's word.
 pub(super) async fn world(vault: &Vault, number: u32, agreed: bool) -> Result<World, Failure> {
@@ -141,6 +181,7 @@ fn waits(next: &Next, names: &HashMap<CollectionId, String>) -> Vec<CycleWaitsFo
         what,
         collection: collection.map(|id| named(names, id)),
         number,
+        detail: None,
     };
     let of_kek = |what, kek: KekRef| one(what, Some(kek.collection), Some(kek.version));
     let itself = || one(CycleWait::Vault, None, None);
@@ -149,6 +190,10 @@ fn waits(next: &Next, names: &HashMap<CollectionId, String>) -> Vec<CycleWaitsFo
             let mut all: Vec<CycleWaitsFor> = waits
                 .iter()
                 .map(|wait| match *wait {
+                    Wait::Trouble(collection, trouble) => CycleWaitsFor {
+                        detail: Some(trouble.to_string()),
+                        ..one(CycleWait::Trouble, Some(collection), None)
+                    },
                     Wait::Moving(collection) => one(CycleWait::Moving, Some(collection), None),
                     Wait::Paused(collection) => one(CycleWait::Paused, Some(collection), None),
                     Wait::Agreement => one(CycleWait::Agreement, None, None),

@@ -32,6 +32,7 @@ pub(super) struct Agreed {
     asked: PersonId,
     confirmed: PersonId,
     not_before: Timestamp,
+    cycle: Option<u32>,
 }
 
 impl Agreed {
@@ -45,6 +46,11 @@ impl Agreed {
         self.confirmed
     }
 
+    /// The cycle that put it down, if one did.
+    pub(super) const fn cycle(&self) -> Option<u32> {
+        self.cycle
+    }
+
     /// Not before.
     pub(super) const fn not_before(&self) -> Timestamp {
         self.not_before
@@ -56,32 +62,20 @@ pub(super) async fn asked(vault: &Vault, row: &DestructionRow) -> Result<Asked, 
     Ok(Asked(told(vault, row, reference::destroy_requested(row.id), "destroy-requested").await?.staff))
 }
 
-/// The agreement of two persons on this destruction, or on the cycle that put it down. A cancellation in the log ends it, whatever the row says.
+/// The agreement of two persons on this destruction, or on the cycle that put it down. Whether one of them was called off says
+/// [`Undone`](super::undone::Undone).
 pub(super) async fn agreed(vault: &Vault, row: &DestructionRow) -> Result<Agreed, Failure> {
-    if let Some(of_cycle) = cycle::agreement_on(vault, row).await? {
-        let Agreement { asked, confirmed, not_before } = of_cycle;
-        return if cancelled(vault, row).await? {
-            Err(Code::NotInLog.into())
-        } else {
-            Ok(Agreed { asked, confirmed, not_before })
-        };
+    if let Some((number, agreement)) = cycle::agreement_on(vault, row).await? {
+        let Agreement { asked, confirmed, not_before } = agreement;
+        return Ok(Agreed { asked, confirmed, not_before, cycle: Some(number) });
     }
     let asked = asked(vault, row).await?.by();
     let confirmation = told(vault, row, reference::destroy_confirmed(row.id), "destroy-confirmed").await?;
     let (confirmed, not_before) = (confirmation.staff, confirmation.not_before.ok_or(Code::NotInLog)?);
-    if asked == confirmed || cancelled(vault, row).await? {
+    if asked == confirmed {
         return Err(Code::NotInLog.into());
     }
-    Ok(Agreed { asked, confirmed, not_before })
-}
-
-/// Whether the log says that it was cancelled.
-async fn cancelled(vault: &Vault, row: &DestructionRow) -> Result<bool, Failure> {
-    let cancellation = reference::destroy_cancelled(row.id);
-    Ok(match row.what {
-        Doomed::Kek(_) => vault.ledger()?.find::<KeyOperation>(&cancellation).await?.is_some(),
-        Doomed::Epoch(_) => vault.ledger()?.find::<RootOperation>(&cancellation).await?.is_some(),
-    })
+    Ok(Agreed { asked, confirmed, not_before, cycle: None })
 }
 
 /// What an entry about this very destruction says.

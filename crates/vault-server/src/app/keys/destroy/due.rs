@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use vault_api::code::Code;
-use vault_core::audit::entry::{Entry, KeyOperation};
+use vault_core::audit::entry::KeyOperation;
 use vault_core::audit::slot::SlotName;
 use vault_core::ids::CollectionId;
 use vault_core::keys::lifecycle::KeyState;
@@ -11,7 +11,8 @@ use vault_core::keys::tag::KeyTag;
 use vault_core::keys::wrap::KekRef;
 
 use super::agreed::{Agreed, agreed};
-use super::entries::{CANCELLED, DESTRUCTION, Said, enqueue, pen_of};
+use super::entries::{Said, enqueue, pen_of};
+use super::undone::Undone;
 use super::{end, hold};
 use crate::app::entry::StaffPen;
 use crate::app::error::Failure;
@@ -34,7 +35,7 @@ pub async fn carry_out_due(vault: &Vault) -> Result<(), Failure> {
         let mut reader = vault.store.read().await?;
         keys::destructions_due(reader.conn(), vault.clock.now()).await?
     };
-    let mut outcome = Ok(());
+    let (mut outcome, mut undone) = (Ok(()), None);
     for row in due {
         let agreed = match agreed(vault, &row).await {
             Ok(agreed) => agreed,
@@ -44,7 +45,11 @@ pub async fn carry_out_due(vault: &Vault) -> Result<(), Failure> {
                 continue;
             }
         };
-        if let Err(failure) = one(vault, &row, &agreed).await {
+        let undone = match &undone {
+            Some(undone) => undone,
+            None => undone.insert(Undone::read(vault).await?),
+        };
+        if let Err(failure) = one(vault, &row, &agreed, undone).await {
             tracing::warn!(destruction = %row.id, causes = failure.causes(), "a key is not destroyed: {failure}");
             outcome = Err(failure);
         }
@@ -53,15 +58,11 @@ pub async fn carry_out_due(vault: &Vault) -> Result<(), Failure> {
 }
 
 /// Destroys one key. What came to need it meanwhile ends the destruction instead.
-async fn one(vault: &Vault, row: &DestructionRow, agreed: &Agreed) -> Result<(), Failure> {
+async fn one(vault: &Vault, row: &DestructionRow, agreed: &Agreed, undone: &Undone) -> Result<(), Failure> {
     if vault.clock.now() < agreed.not_before() {
         return Err(Failure::new(Code::NotInLog).detail("its time has not come, by the log"));
     }
-    // A reference can be cleared, so that nobody finds the entry by it: the whole log says that there is none.
-    let id = row.id.to_string();
-    let said = |entry: &Entry<'_>, name: &str, value: &str| entry.data(name).and_then(|v| v.as_str()) == Some(value);
-    let cancels = |entry: &Entry<'_>| said(entry, "operation", CANCELLED) && said(entry, DESTRUCTION, &id);
-    if vault.ledger()?.has_any(cancels).await? {
+    if undone.has(row, agreed.cycle()) {
         return Err(Failure::new(Code::NotInLog).detail("it was cancelled, by the log"));
     }
     let outcome = match row.what {
@@ -69,6 +70,8 @@ async fn one(vault: &Vault, row: &DestructionRow, agreed: &Agreed) -> Result<(),
         Doomed::Epoch(epoch) => destroy_epoch(vault, row, epoch, agreed).await,
     };
     match outcome {
+        // Nothing holds the key but that record keys move to another one, which ends by itself.
+        Err(failure) if failure.code() == Code::RotationRunning => Ok(()),
         Err(failure) if failure.code() == Code::KeyInUse => {
             let what = row.what;
             tracing::warn!(?what, needs = failure.what(), "something needs a key again that was to be destroyed");
@@ -95,6 +98,9 @@ async fn destroy_version(vault: &Vault, row: &DestructionRow, kek: KekRef, agree
         return settled(vault, row, before).await;
     };
     let inventory = survey.count(&mut tx, row.what, before).await?;
+    if inventory.only_a_rotation() {
+        return Err(Code::RotationRunning.into());
+    }
     nothing_needs(&inventory)?;
     let row = DestructionRow { inventory: written(&inventory)?, ..row.clone() };
     if !keys::finish_destruction(tx.conn(), row.id, now, &row.inventory).await? {

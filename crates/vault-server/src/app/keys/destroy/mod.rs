@@ -9,7 +9,7 @@
 //! again     what came back with an older copy of database or keyring is destroyed when that is noticed
 //! ```
 //!
-//! A cycle puts destructions down by itself, agreed to with its scope ([`put_down`], [`take_back`]).
+//! A cycle puts destructions down by itself, agreed to with its scope ([`put_down`]).
 //!
 //! Rows say what waits; who wanted it, and from when on it may be done, is believed by the log alone ([`agreed`]).
 
@@ -17,9 +17,9 @@ mod agreed;
 mod due;
 mod entries;
 pub(super) mod put_down;
-pub(super) mod take_back;
 #[cfg(test)]
 mod tests;
+mod undone;
 
 use core::time::Duration;
 
@@ -191,7 +191,7 @@ pub async fn cancel(vault: &Vault, caller: &Caller, what: Doomed) -> Result<Dest
 }
 
 /// Ends a destruction without destroying anything.
-async fn end(
+pub(super) async fn end(
     vault: &Vault,
     row: &DestructionRow,
     staff: Option<PersonId>,

@@ -8,7 +8,7 @@ use super::entries::{NOT_BEFORE, Said, enqueue, pen_of};
 use super::hold;
 use crate::app::entry::StaffPen;
 use crate::app::error::Failure;
-use crate::app::keys::cycle::Agreement;
+use crate::app::keys::cycle::{Agreement, CYCLE, SCOPE};
 use crate::app::keys::inventory::{Survey, written};
 use crate::app::reference;
 use crate::state::Vault;
@@ -38,7 +38,7 @@ impl Ready {
         &self,
         vault: &Vault,
         tx: &mut Tx,
-        cycle: u32,
+        (cycle, scope_sha256): (u32, String),
         agreement: &Agreement,
         now: Timestamp,
     ) -> Result<bool, Failure> {
@@ -64,7 +64,11 @@ impl Ready {
         let said = Said {
             operation: "destroy-by-cycle",
             staff: None,
-            data: vec![("cycle", i64::from(cycle).into()), (NOT_BEFORE, agreement.not_before.to_string().into())],
+            data: vec![
+                (CYCLE, i64::from(cycle).into()),
+                (SCOPE, scope_sha256.into()),
+                (NOT_BEFORE, agreement.not_before.to_string().into()),
+            ],
             slots: Vec::new(),
             reference: reference::destroy_by_cycle(self.id),
         };
