@@ -181,6 +181,8 @@ codes! {
         "Tell an auditor: the database and the log disagree.";
     RecordNotAvailable, "record_not_available", 409, "The record cannot be used now",
         "Read its state.";
+    RecordKeyChanged, "record_key_changed", 503, "The record was encrypted anew at this very moment",
+        "Try again.";
     SessionEnded, "session_ended", 410, "The playback session has ended",
         "Open another.";
     PreconditionFailed, "precondition_failed", 412, "If-Match names another representation",
@@ -195,6 +197,10 @@ codes! {
         "Wait until it is done, or resume it if it is paused.";
     RotationNotRunning, "rotation_not_running", 409, "No rotation is under way, or not in that state",
         "Read the rotation's state.";
+    ReencryptionRunning, "reencryption_running", 409, "A re-encryption is under way",
+        "Wait until it is done, resume it if it is paused, or cancel it.";
+    ReencryptionNotRunning, "reencryption_not_running", 409, "No re-encryption is under way, or not in that state",
+        "Read the re-encryption's state.";
     KeyCeiling, "key_ceiling", 503, "The collection's key has wrapped as many new keys as its policy allows",
         "It is rotated by itself; if it stays, ask a key officer to rotate it, then try again.";
     KeyUnusable, "key_unusable", 409, "The key is not in a state that allows this",

@@ -26,6 +26,7 @@ pub mod people;
 pub mod playback;
 pub mod problem;
 pub mod records;
+pub mod reencryption;
 pub mod restore;
 pub mod roles;
 pub mod seal;

@@ -90,6 +90,10 @@ id! {
     BackupId;
     /// A restore of a backup.
     RestoreId;
+    /// A re-encryption: recordings that are to be written again under fresh keys.
+    ReencryptionId;
+    /// One attempt to write one recording again.
+    RewriteId;
 }
 
 impl CollectionId {

@@ -77,6 +77,8 @@ slots! {
     Record = "record";
     /// The records of a frozen batch, ids separated by commas.
     Records = "records";
+    /// The object that another one has taken the place of.
+    Replaced = "replaced";
     /// The access request.
     Request = "request";
     /// What a standing grant covers, as canonical JSON.

@@ -7,6 +7,7 @@
 //! | object key | `stream-key` | – | [`StreamKey`]: FLOE's message key |
 //! | object key | `tail-key` | – | [`TailKey`] |
 //! | record key | `field-key` | – | [`FieldKey`] |
+//! | field key | `field-tag` | – | [`FieldTag`]: its first 16 bytes, not a key |
 //! | upload secret ‖ resume key | `in-progress-key` | upload id | the key around a record key in progress |
 //! | log seed | `outbox-key` | – | [`OutboxKey`] |
 //! | subject key | `subject` | external id | a pseudonym: HMAC-SHA-256, not a key |
@@ -17,6 +18,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::hierarchy::{FieldKey, LogSeed, ObjectKey, OutboxKey, RecordKey, ResumeKey, StreamKey, SubjectKey, TailKey};
+use super::tag::FieldTag;
 use super::upload::UploadSecret;
 use crate::framing::framed;
 use crate::ids::{ObjectId, UploadId};
@@ -26,6 +28,7 @@ const OBJECT: &str = "feedback-vault/v1/object-key";
 const STREAM: &str = "feedback-vault/v1/stream-key";
 const TAIL: &str = "feedback-vault/v1/tail-key";
 const FIELD: &str = "feedback-vault/v1/field-key";
+const FIELD_TAG: &str = "feedback-vault/v1/field-tag";
 const IN_PROGRESS: &str = "feedback-vault/v1/in-progress-key";
 const SUBJECT: &str = "feedback-vault/v1/subject";
 const OUTBOX: &str = "feedback-vault/v1/outbox-key";
@@ -50,6 +53,17 @@ impl RecordKey {
     #[must_use]
     pub fn field_key(&self) -> FieldKey {
         FieldKey::from_secret(derive(self.secret().expose(), FIELD, &[]))
+    }
+}
+
+impl FieldKey {
+    /// What tells this key from the one that another record key gives, and is no secret.
+    #[must_use]
+    pub fn tag(&self) -> FieldTag {
+        let derived = derive(self.secret().expose(), FIELD_TAG, &[]);
+        let mut tag = [0; 16];
+        tag.copy_from_slice(&derived.expose()[..16]);
+        FieldTag::from_bytes(tag)
     }
 }
 
@@ -181,7 +195,11 @@ mod tests {
         assert!(object.secret().ct_eq(&object_key));
         assert!(object.stream_key().secret().ct_eq(&hkdf(&object_key, &frame(&[b"feedback-vault/v1/stream-key"]))));
         assert!(object.tail_key().secret().ct_eq(&hkdf(&object_key, &frame(&[b"feedback-vault/v1/tail-key"]))));
-        assert!(record.field_key().secret().ct_eq(&hkdf(&[3; 32], &frame(&[b"feedback-vault/v1/field-key"]))));
+        let field_key = hkdf(&[3; 32], &frame(&[b"feedback-vault/v1/field-key"]));
+        assert!(record.field_key().secret().ct_eq(&field_key));
+        let tag = hkdf(&field_key, &frame(&[b"feedback-vault/v1/field-tag"]));
+        assert_eq!(record.field_key().tag().as_bytes(), &tag[..16]);
+        assert_ne!(RecordKey::generate().field_key().tag(), record.field_key().tag());
 
         let url = UploadSecret::from_secret(Secret::fill(|b| *b = [4; 32]));
         let resume = ResumeKey::from_secret(Secret::fill(|b| *b = [5; 32]));

@@ -4,7 +4,8 @@
 //! No wrap of before is kept, so the versions that have wrapped a key are not known one by one. What is known: a key is wrapped
 //! by the version that is active when its record is received, and moves from there only to versions with higher numbers, at
 //! times leaving some out. The rule errs on the side of the exposed: a key that passed a version over counts when it could
-//! have come through it.
+//! have come through it. Of a record that was encrypted anew it is known under which version its key was made: versions before
+//! that one have never wrapped it.
 
 use core::time::Duration;
 
@@ -31,6 +32,8 @@ pub struct Held {
     pub wrap: Option<u32>,
     /// When the record was received.
     pub received_at: Option<Timestamp>,
+    /// The version under which its key was made, if that was when it was encrypted anew; `None`: when it was received.
+    pub born: Option<u32>,
 }
 
 /// How a record's key is exposed.
@@ -62,6 +65,12 @@ impl Leak {
             // Keys move up: what is below has never been there.
             return None;
         }
+        if let Some(born) = key.born {
+            if key.row < Some(born) || key.wrap < Some(born) {
+                return Some(Exposure::Unreadable);
+            }
+            return (born <= self.version).then_some(Exposure::Passed);
+        }
         let Some(received) = key.received_at else { return Some(Exposure::Unreadable) };
         // Something above a version that is still active was edited, or the version's row was.
         match self.active_until {
@@ -80,7 +89,7 @@ mod tests {
     const UNTIL: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 
     fn under(version: u32, received_at: Timestamp) -> Held {
-        Held { row: Some(version), wrap: Some(version), received_at: Some(received_at) }
+        Held { row: Some(version), wrap: Some(version), received_at: Some(received_at), born: None }
     }
 
     #[test]
@@ -95,6 +104,20 @@ mod tests {
         assert_eq!(leak.exposes(under(3, UNTIL.plus(MARGIN).plus(Duration::from_millis(1)))), None);
         let active = Leak { active_until: None, ..leak };
         assert_eq!(active.exposes(under(3, after)), Some(Exposure::Passed));
+    }
+
+    #[test]
+    fn a_key_that_was_made_anew_is_exposed_by_no_version_from_before() {
+        let leak = |version| Leak { version, active_until: Some(UNTIL) };
+        // The record itself is as old as any, and no clock is asked.
+        let anew = Held { born: Some(3), ..under(4, UNTIL.minus(MARGIN)) };
+        assert_eq!((leak(1).exposes(anew), leak(2).exposes(anew)), (None, None));
+        assert_eq!(leak(3).exposes(anew), Some(Exposure::Passed));
+        assert_eq!(leak(4).exposes(anew), Some(Exposure::Held));
+        assert_eq!(leak(5).exposes(anew), None, "has not come to it");
+        // Keys move up: one that lies below where it was made was put there by hand.
+        assert_eq!(leak(1).exposes(Held { born: Some(3), ..under(2, UNTIL) }), Some(Exposure::Unreadable));
+        assert_eq!(leak(2).exposes(Held { row: Some(2), ..anew }), Some(Exposure::Held));
     }
 
     #[test]

@@ -38,6 +38,25 @@ impl KeyTag {
     }
 }
 
+/// What tells a record's field key from the one that comes after it (`docs/format.md` §5.2): it stands beside the wrap, and what is
+/// sealed under the key before a transaction is held against it within.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FieldTag([u8; 16]);
+
+impl FieldTag {
+    /// As it was written down.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// To be written down.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
 impl KekRef {
     /// The version's tag.
     #[must_use]

@@ -1,6 +1,6 @@
 //! The gate: evidence that showing an object is in the log (promise 4).
 
-use crate::audit::entry::PlaybackOpened;
+use crate::audit::entry::{EntryKind, PlaybackOpened, RecordReencrypting};
 use crate::audit::evidence::Recorded;
 use crate::audit::slot::SlotName;
 use crate::ids::{ObjectId, RecordId};
@@ -22,6 +22,15 @@ pub struct NothingDisclosed;
 impl Disclosure {
     /// The disclosure that an opened playback is: of the record and object its slots name.
     pub fn of_playback(evidence: &Recorded<PlaybackOpened>) -> Result<Self, NothingDisclosed> {
+        Self::named(evidence)
+    }
+
+    /// The disclosure that writing a recording again is, to the job that does it: of the record and object its slots name.
+    pub fn of_reencryption(evidence: &Recorded<RecordReencrypting>) -> Result<Self, NothingDisclosed> {
+        Self::named(evidence)
+    }
+
+    fn named<E: EntryKind>(evidence: &Recorded<E>) -> Result<Self, NothingDisclosed> {
         let record = evidence.slot(SlotName::Record).and_then(|id| id.parse().ok());
         let object = evidence.slot(SlotName::Object).and_then(|id| id.parse().ok());
         match (record, object) {
@@ -62,6 +71,12 @@ mod tests {
         let disclosure = Disclosure::of_playback(&evidence).unwrap();
         assert!(disclosure.is_of(record, object));
         assert!(!disclosure.is_of(RecordId::new(at), object) && !disclosure.is_of(record, ObjectId::new(at)));
+
+        let reading = Draft::<RecordReencrypting>::new(at)
+            .slot(SlotName::Record, record.to_string(), OpeningUnder::Record)
+            .slot(SlotName::Object, object.to_string(), OpeningUnder::Record);
+        let evidence = recorded(reading.prepare(&keys).unwrap()).unwrap();
+        assert!(Disclosure::of_reencryption(&evidence).unwrap().is_of(record, object));
 
         let without_object = recorded(draft().prepare(&keys).unwrap()).unwrap();
         assert_eq!(Disclosure::of_playback(&without_object).unwrap_err(), NothingDisclosed);

@@ -53,6 +53,7 @@ fn record(collection: CollectionId, n: u64, count: u64) -> (RecordRow, ObjectRow
         size,
         received_at,
         retain_until: None,
+        key_tag: None,
     };
     let object = ObjectRow {
         id: ObjectId::new(received_at),

@@ -16,6 +16,7 @@ pub mod limits;
 pub mod people;
 pub mod play;
 pub mod records;
+pub mod reencrypt;
 pub mod reference;
 pub mod restored;
 pub mod restrict;

@@ -4,7 +4,8 @@
 
 use vault_core::audit::entry::{Entry, Kind};
 use vault_core::ids::{
-    BindingId, CollectionId, DestructionId, GrantId, PersonId, RecordId, RequestId, RestoreId, SessionId, TokenId,
+    BindingId, CollectionId, DestructionId, GrantId, ObjectId, PersonId, RecordId, RequestId, RestoreId, SessionId,
+    TokenId,
 };
 
 /// The declaration of the log of this generation.
@@ -101,6 +102,12 @@ pub fn access_revoked(id: GrantId) -> String {
 #[must_use]
 pub fn session(id: SessionId) -> String {
     format!("session:{id}")
+}
+
+/// `record.reencrypted`, by the object that was replaced.
+#[must_use]
+pub fn object_replaced(id: ObjectId) -> String {
+    format!("object-replaced:{id}")
 }
 
 /// `record.erased` of a record, the last entry of its erasure.

@@ -7,6 +7,7 @@ mod erasures;
 mod keys;
 mod learning;
 mod reaper;
+mod reencryptions;
 
 use std::sync::Arc;
 
@@ -33,6 +34,7 @@ pub fn start(vault: &Arc<Vault>) -> JoinSet<()> {
         jobs.spawn(keys::rewrap(Arc::clone(vault)));
         jobs.spawn(keys::keep_up(Arc::clone(vault)));
         jobs.spawn(keys::cycle(Arc::clone(vault)));
+        jobs.spawn(reencryptions::run(Arc::clone(vault)));
         jobs.spawn(erasures::run(Arc::clone(vault)));
     }
     jobs

@@ -43,7 +43,7 @@ fn source(table: &Table) -> &'static str {
         "garbage" => {
             "(SELECT name, MAX(verify_after) AS verify_after, MAX(record_id) AS record_id FROM
                (SELECT name, verify_after, record_id FROM garbage
-                UNION ALL SELECT name, deadline, NULL FROM intents
+                UNION ALL SELECT name, deadline, record_id FROM intents
                 UNION ALL SELECT name, 0, NULL FROM parts
                   WHERE NOT EXISTS (SELECT 1 FROM objects WHERE objects.id = parts.object_id)) AS every
               GROUP BY name)"
@@ -153,7 +153,7 @@ pub async fn is_empty(conn: &mut Conn, table: &Table) -> Result<bool, StoreError
 /// Takes every row out of the database, tables that refer to others first.
 pub async fn clear(tx: &mut Tx) -> Result<(), StoreError> {
     // What no backup holds means nothing beside other rows, and refers to them.
-    for text in ["DELETE FROM session_shares", "DELETE FROM intents", "DELETE FROM uploads", "DELETE FROM leases"] {
+    for text in ["DELETE FROM session_shares", "DELETE FROM intents", "DELETE FROM rewrites", "DELETE FROM uploads", "DELETE FROM leases"] {
         sqlx::query(text).execute(tx.conn()).await?;
     }
     for table in TABLES.iter().rev() {
@@ -194,7 +194,8 @@ mod tests {
     use crate::store::Engine;
 
     /// What means nothing in another database.
-    const LEFT_OUT: [&str; 6] = ["leases", "uploads", "intents", "session_shares", "restores", "log_successions"];
+    const LEFT_OUT: [&str; 7] =
+        ["leases", "uploads", "intents", "rewrites", "session_shares", "restores", "log_successions"];
 
     /// A column that is added and forgotten here would be lost to every backup.
     #[test]

@@ -74,7 +74,7 @@ pub async fn erasable(conn: &mut Reader, record: RecordId) -> Result<Option<Eras
 /// it is erased already.
 pub async fn take_key(tx: &mut Tx, record: RecordId) -> Result<Option<Option<ResumeKeyId>>, StoreError> {
     let row = sqlx::query(
-        "UPDATE records SET state = 'erased', wrap = NULL, pseudonym = NULL, details = NULL, consent = NULL,
+        "UPDATE records SET state = 'erased', wrap = NULL, key_tag = NULL, pseudonym = NULL, details = NULL, consent = NULL,
            purposes = '[]', consent_expires_at = NULL, retain_until = NULL, content_type = '', size = 0
          WHERE id = $1 AND (state <> 'erased' OR wrap IS NOT NULL) RETURNING resume_key",
     )
@@ -111,7 +111,7 @@ pub async fn empty_texts(tx: &mut Tx, record: RecordId) -> Result<(), StoreError
     Ok(())
 }
 
-/// Hands every part of every object of the record to the collector, and what its upload may still write, and removes the
+/// Hands every part of every object of the record to the collector, and what an upload or a rewrite of it may still write, and removes the
 /// rows that say how the parts are put together.
 pub async fn discard_media(tx: &mut Tx, record: RecordId, verify_after: Timestamp) -> Result<(), StoreError> {
     for text in [
@@ -120,13 +120,14 @@ pub async fn discard_media(tx: &mut Tx, record: RecordId, verify_after: Timestam
          ON CONFLICT (name) DO UPDATE SET record_id = excluded.record_id",
         "INSERT INTO garbage (name, verify_after, record_id)
          SELECT i.name, CASE WHEN i.deadline > $2 THEN i.deadline ELSE $2 END, $1
-         FROM intents i JOIN uploads u ON u.id = i.upload_id WHERE u.record_id = $1
+         FROM intents i WHERE i.record_id = $1
          ON CONFLICT (name) DO UPDATE SET record_id = excluded.record_id",
     ] {
         sqlx::query(text).bind(record.to_string()).bind(verify_after.as_millis()).execute(tx.conn()).await?;
     }
     for text in [
         "DELETE FROM intents WHERE name IN (SELECT name FROM garbage WHERE record_id = $1)",
+        "DELETE FROM rewrites WHERE record_id = $1",
         "DELETE FROM parts WHERE object_id IN (SELECT id FROM objects WHERE record_id = $1)",
         "DELETE FROM objects WHERE record_id = $1",
     ] {
@@ -180,8 +181,7 @@ pub async fn is_journalled(conn: &mut Conn, restriction: i64) -> Result<bool, St
 pub async fn names_left(conn: &mut Conn, record: RecordId) -> Result<u64, StoreError> {
     let row = sqlx::query(
         "SELECT (SELECT COUNT(*) FROM garbage WHERE record_id = $1)
-           + (SELECT COUNT(*) FROM intents
-              WHERE (SELECT record_id FROM uploads WHERE uploads.id = intents.upload_id) = $1) AS n",
+           + (SELECT COUNT(*) FROM intents WHERE record_id = $1) AS n",
     )
     .bind(record.to_string())
     .fetch_one(conn)

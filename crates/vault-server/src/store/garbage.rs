@@ -97,8 +97,8 @@ pub async fn is_stale(tx: &mut Tx, id: UploadId, now: Timestamp) -> Result<bool,
 
 /// Turns intents that nobody can fulfil any more into garbage, a batch of them behind `after`. In `rows` are their names.
 ///
-/// An intent is dead once its upload is over or has a higher fence: registering a part compares the fence, so its
-/// part can never be registered. Its PUT may still be under way and land later, hence `verify_after`. A row whose name is
+/// An intent is dead once its upload is over or has a higher fence, or its rewrite is gone: registering a part compares the fence, or
+/// takes the rewrite's row away, so its part can never be registered. Its PUT may still be under way and land later, hence `verify_after`. A row whose name is
 /// no name stays where it is: it was not written by the vault and leads to nothing.
 pub async fn bury_intents(
     store: &Store,
@@ -109,8 +109,9 @@ pub async fn bury_intents(
     let mut tx = store.begin("bury_intents").await?;
     let rows = sqlx::query(
         "SELECT name FROM intents WHERE name > $1 AND NOT EXISTS (
-           SELECT 1 FROM uploads WHERE uploads.id = intents.upload_id AND uploads.state = 'open'
+           SELECT 1 FROM uploads WHERE uploads.id = intents.owner AND uploads.state = 'open'
              AND uploads.fence = intents.fence)
+           AND NOT EXISTS (SELECT 1 FROM rewrites WHERE rewrites.id = intents.owner)
          ORDER BY name LIMIT $2",
     )
     .bind(after.to_owned())
@@ -120,7 +121,7 @@ pub async fn bury_intents(
     let batch = Batch::read("intents", &rows, "name", |c| c.parsed::<Name>("name"))?;
     for name in &batch.rows {
         // The deadline as it is when the intent goes: whoever writes under it may have put it off since the look above.
-        let gone = sqlx::query("DELETE FROM intents WHERE name = $1 RETURNING deadline, upload_id")
+        let gone = sqlx::query("DELETE FROM intents WHERE name = $1 RETURNING deadline, record_id")
             .bind(name.to_string())
             .fetch_optional(tx.conn())
             .await?;
@@ -132,11 +133,11 @@ pub async fn bury_intents(
         // An erasure waits for every name that may hold a piece of its record.
         sqlx::query(
             "INSERT INTO garbage (name, verify_after, record_id)
-             VALUES ($1, $2, (SELECT record_id FROM uploads WHERE id = $3)) ON CONFLICT (name) DO NOTHING",
+             VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING",
         )
         .bind(name.to_string())
         .bind(verify_after.as_millis())
-        .bind(gone.text("upload_id").unwrap_or_default())
+        .bind(gone.maybe_text("record_id").unwrap_or_default())
         .execute(tx.conn())
         .await?;
     }

@@ -83,8 +83,14 @@ pub async fn head(conn: &mut Conn) -> Result<Option<Head>, StoreError> {
 /// The head, once no transaction is under way that moved it: of a commit that did not answer this says what became,
 /// since its transaction held the head's row from before its entries were written.
 pub async fn settled_head(tx: &mut Tx) -> Result<Option<Head>, StoreError> {
-    sqlx::query("UPDATE log_head SET fence = fence WHERE id = 1").execute(tx.conn()).await?;
+    hold(tx).await?;
     head(tx.conn()).await
+}
+
+/// Holds the head until the transaction ends: nobody sequences before that.
+pub async fn hold(tx: &mut Tx) -> Result<(), StoreError> {
+    sqlx::query("UPDATE log_head SET fence = fence WHERE id = 1").execute(tx.conn()).await?;
+    Ok(())
 }
 
 /// Begins a log: an empty head.
@@ -324,7 +330,7 @@ fn opening(row: &sqlx::any::AnyRow) -> Option<StoredOpening> {
 /// The head is held until the transaction ends: whoever sequences does so before, and its openings are among these, or
 /// after, and finds the record erased ([`empty_late`]).
 pub async fn erase_openings(tx: &mut Tx, record: RecordId) -> Result<Vec<(u64, SlotName)>, StoreError> {
-    sqlx::query("UPDATE log_head SET fence = fence WHERE id = 1").execute(tx.conn()).await?;
+    hold(tx).await?;
     let rows = sqlx::query(
         "UPDATE log_openings SET sealed = NULL WHERE owner = $1 AND under = 'record' AND sealed IS NOT NULL
          RETURNING idx, slot",
@@ -365,9 +371,18 @@ fn emptied(rows: &[sqlx::any::AnyRow]) -> Result<Vec<(u64, SlotName)>, StoreErro
 const PAGE: i64 = 256;
 
 /// Empties a record's openings in entries that wait to be sequenced; the entries stay, under a fresh MAC. Whoever sequences
-/// them finds the openings empty ([`empty_late`]). Rows that the vault did not write are left to the sequencer, which
-/// takes them out.
+/// them finds the openings empty ([`empty_late`]).
 pub async fn empty_waiting(tx: &mut Tx, key: &OutboxKey, record: RecordId) -> Result<(), StoreError> {
+    change_waiting(tx, key, |sealed| empty(sealed, record)).await
+}
+
+/// Changes openings of entries that wait to be sequenced, where `change` says that it did; the rows get a fresh MAC. Rows that the vault
+/// did not write are left to the sequencer, which takes them out.
+pub(super) async fn change_waiting(
+    tx: &mut Tx,
+    key: &OutboxKey,
+    change: impl Fn(&mut [SealedOpening]) -> bool,
+) -> Result<(), StoreError> {
     let mut after = String::new();
     loop {
         let rows = sqlx::query(
@@ -381,7 +396,7 @@ pub async fn empty_waiting(tx: &mut Tx, key: &OutboxKey, record: RecordId) -> Re
         for row in &rows {
             let Waiting { id, mut new, genuine } = one_waiting(row, key)?;
             after.clone_from(&id);
-            if !genuine || !empty(&mut new.sealed, record) {
+            if !genuine || !change(&mut new.sealed) {
                 continue;
             }
             let openings = pack(&new.sealed);
@@ -423,7 +438,7 @@ fn empty(sealed: &mut [SealedOpening], record: RecordId) -> bool {
 }
 
 /// Whether an opening holds something that this record's key opens.
-fn holds(opening: &SealedOpening, record: RecordId) -> bool {
+pub(super) fn holds(opening: &SealedOpening, record: RecordId) -> bool {
     opening.under == KeptUnder::Record(record) && !opening.sealed.is_empty()
 }
 

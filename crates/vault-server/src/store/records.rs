@@ -4,6 +4,7 @@ use core::str::FromStr;
 
 use sqlx::AssertSqlSafe;
 use vault_core::ids::{CollectionId, ObjectId, RecordId};
+use vault_core::keys::tag::FieldTag;
 use vault_core::time::Timestamp;
 
 use super::row::{Columns, bigint};
@@ -72,6 +73,8 @@ pub struct RecordRow {
     pub received_at: Timestamp,
     /// When its retention ends.
     pub retain_until: Option<Timestamp>,
+    /// Which field key seals what is sealed; `None` once it is erased.
+    pub key_tag: Option<FieldTag>,
 }
 
 impl RecordRow {
@@ -96,8 +99,15 @@ impl RecordRow {
             size: c.unsigned("size")?,
             received_at: c.time("received_at")?,
             retain_until: c.maybe_time("retain_until")?,
+            key_tag: key_tag(&c)?,
         })
     }
+}
+
+/// The tag of a record's field key.
+pub(super) fn key_tag(c: &Columns<'_>) -> Result<Option<FieldTag>, StoreError> {
+    let Some(bytes) = c.maybe_bytes("key_tag")? else { return Ok(None) };
+    Ok(Some(FieldTag::from_bytes(bytes.try_into().map_err(|_| c.damaged("key_tag"))?)))
 }
 
 /// An encrypted blob of a record.
@@ -134,8 +144,8 @@ pub struct PartRow {
 pub async fn insert(tx: &mut Tx, record: &RecordRow, object: &ObjectRow) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO records (id, collection_id, state, kek_version, wrap, pseudonym, details, consent, purposes,
-           consent_expires_at, notice_sha256, media, content_type, size, received_at, retain_until)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+           consent_expires_at, notice_sha256, media, content_type, size, received_at, retain_until, key_tag)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
     )
     .bind(record.id.to_string())
     .bind(record.collection.to_string())
@@ -153,19 +163,30 @@ pub async fn insert(tx: &mut Tx, record: &RecordRow, object: &ObjectRow) -> Resu
     .bind(bigint(record.size)?)
     .bind(record.received_at.as_millis())
     .bind(record.retain_until.map(Timestamp::as_millis))
+    .bind(record.key_tag.map(|tag| tag.as_bytes().to_vec()))
     .execute(tx.conn())
     .await?;
+    insert_object(tx, record.id, object, record.received_at).await
+}
+
+/// Enters a record's original.
+pub async fn insert_object(
+    tx: &mut Tx,
+    record: RecordId,
+    object: &ObjectRow,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO objects (id, record_id, kind, content_type, header, segment_length, plaintext_length, created_at)
          VALUES ($1, $2, 'original', $3, $4, $5, $6, $7)",
     )
     .bind(object.id.to_string())
-    .bind(record.id.to_string())
+    .bind(record.to_string())
     .bind(object.content_type.clone())
     .bind(object.header.clone())
     .bind(bigint(object.segment_length)?)
     .bind(bigint(object.plaintext_length)?)
-    .bind(record.received_at.as_millis())
+    .bind(now.as_millis())
     .execute(tx.conn())
     .await?;
     Ok(())

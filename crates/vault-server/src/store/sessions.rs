@@ -217,12 +217,16 @@ pub async fn close(tx: &mut Tx, id: SessionId, now: Timestamp) -> Result<Option<
 }
 
 /// Sessions still open that should have ended before `then`, with the moment at which they should have; the oldest first.
-/// One whose record was erased ended with it.
+/// One whose record was erased ended with it, and so did one whose object has been replaced since.
 pub async fn overdue(store: &Store, then: Timestamp, most: u32) -> Result<Vec<(SessionRow, Overdue)>, StoreError> {
     let mut reader = store.read().await?;
     let rows = sqlx::query(
-        "SELECT s.*, e.at AS erased_at FROM sessions s LEFT JOIN erasures e ON e.record_id = s.record_id
-         WHERE s.closed_at IS NULL AND (s.expires_at <= $1 OR e.at <= $1) ORDER BY s.expires_at LIMIT $2",
+        "SELECT s.*, e.at AS erased_at,
+           CASE WHEN NOT EXISTS (SELECT 1 FROM objects o WHERE o.id = s.object_id) THEN r.rekeyed_at END AS replaced_at
+         FROM sessions s LEFT JOIN erasures e ON e.record_id = s.record_id LEFT JOIN records r ON r.id = s.record_id
+         WHERE s.closed_at IS NULL AND (s.expires_at <= $1 OR e.at <= $1 OR
+           (r.rekeyed_at <= $1 AND NOT EXISTS (SELECT 1 FROM objects o WHERE o.id = s.object_id)))
+         ORDER BY s.expires_at LIMIT $2",
     )
     .bind(then.as_millis())
     .bind(i64::from(most))
@@ -231,10 +235,13 @@ pub async fn overdue(store: &Store, then: Timestamp, most: u32) -> Result<Vec<(S
     rows.iter()
         .map(|row| {
             let erased = Columns::of("erasures", row).maybe_time("erased_at")?;
+            let replaced = Columns::of("records", row).maybe_time("replaced_at")?;
             let session = SessionRow::read(row)?;
-            let overdue = match erased.filter(|at| *at < session.expires_at) {
-                Some(at) => Overdue { since: at, erased: true },
-                None => Overdue { since: session.expires_at, erased: false },
+            let early = |at: &Timestamp| *at < session.expires_at;
+            let overdue = match (erased.filter(early), replaced.filter(early)) {
+                (Some(at), _) => Overdue { since: at, end: SessionEnd::Erased },
+                (None, Some(at)) => Overdue { since: at, end: SessionEnd::Replaced },
+                (None, None) => Overdue { since: session.expires_at, end: SessionEnd::Expired },
             };
             Ok((session, overdue))
         })
@@ -246,6 +253,17 @@ pub async fn overdue(store: &Store, then: Timestamp, most: u32) -> Result<Vec<(S
 pub struct Overdue {
     /// The moment.
     pub since: Timestamp,
-    /// Whether its record was erased, rather than its time over.
-    pub erased: bool,
+    /// What ended it.
+    pub end: SessionEnd,
+}
+
+/// What ends a session that nobody closes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionEnd {
+    /// Its time was over.
+    Expired,
+    /// Its record was erased.
+    Erased,
+    /// Its record was encrypted anew, and another object is in the place of the one that was played.
+    Replaced,
 }

@@ -292,38 +292,6 @@ pub async fn take(store: &Store, id: UploadId, offset: u64) -> Result<Option<Tak
     Ok(taken)
 }
 
-/// Says that a name is about to be written. Committed before the PUT begins: the collector knows every name.
-pub async fn intend(
-    store: &Store,
-    upload: UploadId,
-    fence: u64,
-    name: &Name,
-    deadline: Timestamp,
-) -> Result<(), StoreError> {
-    let mut tx = store.begin("intend_part").await?;
-    sqlx::query("INSERT INTO intents (name, upload_id, fence, deadline) VALUES ($1, $2, $3, $4)")
-        .bind(name.to_string())
-        .bind(upload.to_string())
-        .bind(bigint(fence)?)
-        .bind(deadline.as_millis())
-        .execute(tx.conn())
-        .await?;
-    tx.commit().await
-}
-
-/// Puts off the deadline of an intent. `false`: it is not there any more, since its fence was dead.
-pub async fn renew_intent(store: &Store, name: &Name, deadline: Timestamp) -> Result<bool, StoreError> {
-    let mut tx = store.begin("renew_intent").await?;
-    let renewed = sqlx::query("UPDATE intents SET deadline = $2 WHERE name = $1")
-        .bind(name.to_string())
-        .bind(deadline.as_millis())
-        .execute(tx.conn())
-        .await?
-        .rows_affected();
-    tx.commit().await?;
-    Ok(renewed == 1)
-}
-
 /// What an offset's commit brings.
 pub struct Advance<'a> {
     /// Which upload.

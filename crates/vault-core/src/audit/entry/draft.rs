@@ -13,7 +13,8 @@ use super::{Decision, EntryKind, MAX_ENTRY, VERSION, Value};
 use crate::audit::slot::{
     Commitment, KeptUnder, MAX_VALUE, Opening, OpeningKeys, OpeningUnder, SealedOpening, SlotName,
 };
-use crate::ids::CollectionId;
+use crate::ids::{CollectionId, RecordId};
+use crate::keys::tag::FieldTag;
 use crate::time::Timestamp;
 
 /// A draft that cannot become an entry. Each is a mistake of the code that drafted it, or a text
@@ -133,6 +134,7 @@ impl<E: EntryKind> Draft<E> {
         }
         let mut commitments: BTreeMap<&'static str, String> = BTreeMap::new();
         let (mut openings, mut sealed) = (Vec::new(), Vec::new());
+        let mut under_record = None;
         for (slot, value, under) in self.slots {
             if value.len() > MAX_VALUE || commitments.contains_key(slot.as_str()) {
                 return Err(DraftError::InvalidSlot);
@@ -141,6 +143,7 @@ impl<E: EntryKind> Draft<E> {
             let one = match under {
                 OpeningUnder::Record => {
                     let (record, key) = keys.record.ok_or(DraftError::NoRecordKey)?;
+                    under_record = Some((record, key.tag()));
                     SealedOpening::seal(&opening, KeptUnder::Record(record), key)
                 }
                 OpeningUnder::Staff => {
@@ -167,7 +170,7 @@ impl<E: EntryKind> Draft<E> {
         if entry.len() > MAX_ENTRY {
             return Err(DraftError::TooLong);
         }
-        Ok(Prepared { entry, sealed, openings, kind: PhantomData })
+        Ok(Prepared { entry, sealed, openings, under_record, kind: PhantomData })
     }
 }
 
@@ -188,10 +191,18 @@ pub struct Prepared<E> {
     entry: Vec<u8>,
     sealed: Vec<SealedOpening>,
     openings: Vec<Opening>,
+    under_record: Option<(RecordId, FieldTag)>,
     kind: PhantomData<E>,
 }
 
 impl<E: EntryKind> Prepared<E> {
+    /// The record whose field key seals some of the openings, and which key that was: the record may have another by the time
+    /// the entry is committed.
+    #[must_use]
+    pub const fn under_record(&self) -> Option<(RecordId, FieldTag)> {
+        self.under_record
+    }
+
     /// The canonical bytes.
     #[must_use]
     pub fn entry(&self) -> &[u8] {

@@ -110,6 +110,10 @@ kinds! {
     RootOperation = "root.operation";
     /// The database was restored from a backup, or somebody confirmed that it may be used like any other.
     VaultRestored = "vault.restored";
+    /// A job is about to read a recording, to write it again under a fresh key.
+    RecordReencrypting = "record.reencrypting";
+    /// A recording was written again under a fresh key, which took the place of the former one.
+    RecordReencrypted = "record.reencrypted";
     /// A record was erased; lists the openings that went with it.
     RecordErased = "record.erased";
     /// Openings were erased without their record: retention of staff data ended.

@@ -21,6 +21,7 @@ use crate::app::reference;
 use crate::state::Vault;
 use crate::store::access::{self as rows, Decided, RequestRow};
 use crate::store::collections::CollectionRow;
+use crate::store::erasures;
 use crate::store::records;
 
 /// Approves a request: from now on its requester can open sessions, within what was asked and what the collection allows.
@@ -87,6 +88,9 @@ pub async fn deny(vault: &Vault, caller: &Caller, id: RequestId, said: Decision)
     let mut tx = vault.store.begin("deny_access_request").await?;
     if sealed.is_some() && row.under.is_some() {
         hold_key(&mut tx, row.request.scope.single()).await?;
+    } else if let Some(record) = row.request.scope.single() {
+        // The entry may name it: its row comes before the request's, whether or not it has a key.
+        let _erased = erasures::hold_key(&mut tx, record).await?;
     }
     let decided = decided(&ready, Event::Deny, now, sealed.as_deref());
     if !rows::decide(&mut tx, decided).await? {

@@ -19,6 +19,7 @@ mod revoke;
 mod show;
 
 pub use decide::{approve, deny};
+pub(super) use pen::text_place;
 pub use request::file;
 pub use revoke::revoke;
 pub use show::{list, show};

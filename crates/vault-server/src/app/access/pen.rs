@@ -112,7 +112,12 @@ impl<'c> Pen<'c> {
 }
 
 const fn context(request: &RequestId, column: Column) -> FieldContext<'_> {
-    FieldContext { table: "access_requests", row: request.as_bytes(), column: column.name() }
+    text_place(request, column.name())
+}
+
+/// Where a text of a request is sealed.
+pub(in crate::app) const fn text_place<'r>(request: &'r RequestId, column: &'static str) -> FieldContext<'r> {
+    FieldContext { table: "access_requests", row: request.as_bytes(), column }
 }
 
 /// The kind of a scope, as entries name it.

@@ -23,6 +23,7 @@ use crate::app::reference;
 use crate::app::restrict::{Kind, Refusal, Restriction, Subject};
 use crate::state::Vault;
 use crate::store::access::{self as rows, Revocable};
+use crate::store::erasures;
 use crate::store::records;
 
 /// Revokes a grant: running sessions stop before their next segment. Returns whether the act is journalled.
@@ -41,13 +42,33 @@ pub async fn revoke(vault: &Vault, caller: &Caller, id: GrantId, why: Revocation
     if vault.restrictions.check(&Subject::new().grant(id)) == Err(Refusal::Restricted(Kind::GrantRevoked)) {
         return Err(Code::RequestDecided.into());
     }
-    let entry = entry(vault, &authorised, id, &row, reason, now).await?;
+    let prepared = entry(vault, &authorised, id, &row, reason.clone(), now).await?;
+    match take_back(vault, id, &row, prepared, now).await {
+        // The record was encrypted anew at this very moment.
+        Err(failure) if failure.code() == Code::RecordKeyChanged => {
+            let prepared = entry(vault, &authorised, id, &row, reason, now).await?;
+            take_back(vault, id, &row, prepared, now).await
+        }
+        outcome => outcome,
+    }
+}
 
-    let mut tx = vault.store.begin("revoke_grant").await?;
-    rows::revoke(&mut tx, id, row.request, now).await?;
-    let imposed = vault.restrictions.impose(&mut tx, Restriction::grant_revoked(id), now).await?;
+async fn take_back(
+    vault: &Vault,
+    id: GrantId,
+    row: &Revocable,
+    entry: Prepared<AccessRevoked>,
+    now: Timestamp,
+) -> Result<bool, Failure> {
     let ledger = vault.ledger()?;
+    let mut tx = vault.store.begin("revoke_grant").await?;
+    if let Some(record) = row.record {
+        // The entry needs its row in a moment, and whoever changes its texts holds it before this request's.
+        let _erased = erasures::hold_key(&mut tx, record).await?;
+    }
+    rows::revoke(&mut tx, id, row.request, now).await?;
     let ticket = ledger.enqueue(&mut tx, entry, Some(reference::access_revoked(id))).await?;
+    let imposed = vault.restrictions.impose(&mut tx, Restriction::grant_revoked(id), now).await?;
     let journalled = vault.restrictions.commit(tx, imposed).await?;
     ledger.settle_later(ticket);
     Ok(journalled)

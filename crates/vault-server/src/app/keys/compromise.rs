@@ -128,8 +128,9 @@ async fn take_out(vault: &Vault, kek: KekRef, policy: &Policy, said: Option<Said
     Ok(rotation)
 }
 
-/// That a version is compromised, as the log has it: what opens it for the job that moves its record keys.
-pub(super) async fn incident(vault: &Vault, kek: KekRef) -> Result<Incident, Failure> {
+/// That a version is compromised, as the log has it: what opens it for the job that moves its record keys, and what lets its exposed
+/// records be encrypted anew.
+pub(in crate::app) async fn incident(vault: &Vault, kek: KekRef) -> Result<Incident, Failure> {
     let reference = reference::key_compromised(kek.collection, kek.version);
     let evidence = vault.ledger()?.find_settled::<KeyOperation>(&reference).await?.ok_or(Code::NotInLog)?;
     Ok(Incident::from_evidence(&evidence).filter(|incident| incident.kek() == kek).ok_or(Code::NotInLog)?)

@@ -47,15 +47,20 @@ pub async fn exposed(
     })
 }
 
-fn shown(leak: Leak, kek: KekRef, row: HeldKey) -> Option<ExposedRecord> {
+/// What is known of a record's key, for the rule.
+pub(in crate::app) fn held(kek: KekRef, row: &HeldKey) -> Held {
     let named = row.wrap.as_deref().and_then(|bytes| wrap::names(bytes).ok());
-    let held = Held {
+    Held {
         row: row.version,
         // One that names another collection's key says nothing of this one's.
         wrap: named.filter(|named| named.collection == kek.collection).map(|named| named.version),
         received_at: row.received_at,
-    };
-    let how = match leak.exposes(held)? {
+        born: row.born,
+    }
+}
+
+fn shown(leak: Leak, kek: KekRef, row: HeldKey) -> Option<ExposedRecord> {
+    let how = match leak.exposes(held(kek, &row))? {
         Exposure::Held => HowExposed::Held,
         Exposure::Passed => HowExposed::Passed,
         Exposure::Close => HowExposed::Close,

@@ -48,6 +48,10 @@ pub use destroy::{
     request as request_destruction, version as doomed_version, withdraw,
 };
 pub use exposure::exposed;
+pub(super) use exposure::held;
+pub(super) use compromise::incident;
+pub(super) use office::TERM;
+pub(super) use office::Office;
 pub use rewrap::rewrap_all;
 pub use root::{log_key_left, rotate_root, settle_root, show_root};
 pub use rotate::{Wish, planned, rotate};

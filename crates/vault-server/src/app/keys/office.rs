@@ -1,4 +1,4 @@
-//! Who works: one node on each rotation, and one on the cycle, under leases that clocks have no part in.
+//! Who works: one node on each rotation and re-encryption, and one on the cycle, under leases that clocks have no part in.
 
 use core::time::Duration;
 use std::collections::HashMap;
@@ -10,10 +10,10 @@ use crate::store::StoreError;
 use crate::store::leases::{Lease, Standing};
 
 /// A lease that has not changed for so long is free: what a node that was killed costs. Clocks are not compared.
-const TERM: Duration = Duration::from_secs(5);
+pub(in crate::app) const TERM: Duration = Duration::from_secs(5);
 
 /// This node as a candidate for leases.
-pub(super) struct Office {
+pub struct Office {
     me: String,
     /// The leases as last seen, and since when they have been so.
     seen: HashMap<String, (Option<Standing>, Instant)>,
@@ -21,13 +21,14 @@ pub(super) struct Office {
 
 impl Office {
     /// A candidate that has seen no lease yet.
-    pub(super) fn new() -> Self {
+    #[must_use]
+    pub fn new() -> Self {
         let me = format!("{}@{}", hex::encode(vault_core::random::array::<8>()), process::identity());
         Self { me, seen: HashMap::new() }
     }
 
     /// Takes a lease if it is free: given back, its holder's process known to have ended, or unchanged for a [`TERM`].
-    pub(super) async fn stand(&mut self, vault: &Vault, name: &str) -> Result<Option<Lease>, StoreError> {
+    pub(in crate::app) async fn stand(&mut self, vault: &Vault, name: &str) -> Result<Option<Lease>, StoreError> {
         let standing = Lease::standing(&vault.store, name).await?;
         let since = match self.seen.get(name) {
             Some((seen, since)) if *seen == standing => *since,

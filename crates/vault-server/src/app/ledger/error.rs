@@ -42,6 +42,9 @@ pub enum LedgerError {
     /// What the database shows as an entry is not in the log.
     #[error(transparent)]
     Evidence(#[from] EvidenceError),
+    /// The record was encrypted anew between the sealing of the entry's openings and its transaction: to be done again.
+    #[error("the record has another key since the entry was prepared")]
+    RecordKeyChanged,
     /// The copies of the head disagree.
     #[error("the audit log's copies disagree: {what} (database: {database} entries, published: {published})")]
     Disagreement {
@@ -63,6 +66,7 @@ impl From<LedgerError> for Failure {
         let code = match &e {
             E::Sealed => Code::Sealed,
             E::Timeout | E::Stopped => Code::LogUnavailable,
+            E::RecordKeyChanged => Code::RecordKeyChanged,
             E::Store(StoreError::Unavailable(_) | StoreError::CommitUnknown(_)) => Code::LogUnavailable,
             E::Objects(ObjectError::Deadline | ObjectError::Failed(_) | ObjectError::Directory { .. }) => {
                 Code::LogUnavailable

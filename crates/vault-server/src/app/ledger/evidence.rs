@@ -6,7 +6,7 @@ use std::sync::Arc;
 use vault_core::audit::entry::{Entry, EntryKind};
 use vault_core::audit::evidence::Recorded;
 use vault_core::audit::proof::TlogProof;
-use vault_core::audit::slot::{KeptUnder, Opening, SealedOpening, SlotName};
+use vault_core::audit::slot::{Commitment, KeptUnder, Opening, SealedOpening, SlotName};
 use vault_core::audit::tile::TileError;
 use vault_core::ids::{CollectionId, RecordId};
 use vault_core::keys::hierarchy::{FieldKey, StaffAuditKey};
@@ -118,20 +118,7 @@ impl Ledger {
                 found = Found::Unpublished;
                 continue;
             }
-            let stored = {
-                let mut reader = self.0.store.read().await?;
-                log::openings(reader.conn(), index, index + 1).await?
-            };
-            let mut keys = Keys::new(running.keys.as_ref());
-            let mut openings = Vec::new();
-            for opening in &stored {
-                let sealed = entry.commitment(opening.slot).and_then(|commitment| opening.with(*commitment));
-                if let Some(sealed) = sealed
-                    && let Some(opening) = keys.open(&sealed).await
-                {
-                    openings.push(opening);
-                }
-            }
+            let openings = self.opened(running, &entry, index).await?;
             let inclusion = self.0.inclusion(running, &published, index).await?;
             let recorded = Recorded::prove(&bytes, index, &inclusion, &published.checkpoint, openings)?;
             // A newer one counts, once this node has looked whether it is published.
@@ -142,6 +129,32 @@ impl Ledger {
             });
         }
         Ok(found)
+    }
+
+    /// The openings of an entry whose keys are at hand.
+    async fn opened(&self, running: &Running, entry: &Entry<'_>, index: u64) -> Result<Vec<Opening>, LedgerError> {
+        let mut keys = Keys::new(running.keys.as_ref());
+        let mut again = false;
+        loop {
+            let stored = {
+                let mut reader = self.0.store.read().await?;
+                log::openings(reader.conn(), index, index + 1).await?
+            };
+            let (mut openings, mut closed) = (Vec::new(), false);
+            for opening in &stored {
+                let sealed = entry.commitment(opening.slot).and_then(|commitment| opening.with(*commitment));
+                let Some(sealed) = sealed else { continue };
+                match keys.open(&sealed).await {
+                    Some(opening) => openings.push(opening),
+                    None => closed |= keys.changes(sealed.under).await,
+                }
+            }
+            if !closed || again {
+                return Ok(openings);
+            }
+            // The record was encrypted anew between the two reads: row and key of one moment open each other.
+            again = true;
+        }
     }
 
     /// Like [`Ledger::find`], but an entry that is committed and not published, or waits to be appended, is
@@ -254,7 +267,7 @@ impl Ledger {
                 let slots = match Entry::parse(&bytes) {
                     Ok(entry) if !wanted(&entry) => continue,
                     Ok(entry) if visible(&entry) => {
-                        slots(&entry, &by_index.remove(&index).unwrap_or_default(), &mut keys, &mut told).await?
+                        slots(&entry, index, &by_index.remove(&index).unwrap_or_default(), &mut keys, &mut told).await?
                     }
                     Ok(entry) => withheld(&entry),
                     Err(_) => Vec::new(),
@@ -277,6 +290,7 @@ fn withheld(entry: &Entry<'_>) -> Vec<SlotView> {
 
 async fn slots(
     entry: &Entry<'_>,
+    index: u64,
     stored: &[StoredOpening],
     keys: &mut Keys<'_>,
     told: &mut Told<'_>,
@@ -290,6 +304,7 @@ async fn slots(
             Some((_, None)) => OpeningState::Withheld,
             Some((_, Some(sealed))) => match keys.open(&sealed).await {
                 Some(opening) => OpeningState::Opened(opening),
+                None if keys.changes(sealed.under).await => told.again(index, *slot, *commitment, keys).await?,
                 None if keys.has(sealed.under).await => OpeningState::Missing,
                 None => OpeningState::Withheld,
             },
@@ -309,6 +324,28 @@ struct Told<'s> {
 }
 
 impl Told<'_> {
+    /// An opening that did not open under its record's key: perhaps the record was encrypted anew since the page was read. Row and key are read
+    /// again, in this order: then they are of one moment, or the row is of the later one and the key as well.
+    async fn again(
+        &self,
+        index: u64,
+        slot: SlotName,
+        commitment: Commitment,
+        keys: &mut Keys<'_>,
+    ) -> Result<OpeningState, LedgerError> {
+        let stored = {
+            let mut reader = self.store.read().await?;
+            log::openings(reader.conn(), index, index + 1).await?
+        };
+        let sealed = stored.iter().find(|row| row.slot == slot).and_then(|row| row.with(commitment));
+        let Some(sealed) = sealed else { return Ok(OpeningState::Withheld) };
+        Ok(match keys.open(&sealed).await {
+            Some(opening) => OpeningState::Opened(opening),
+            None if keys.has(sealed.under).await => OpeningState::Missing,
+            None => OpeningState::Withheld,
+        })
+    }
+
     async fn erased(&mut self, under: KeptUnder) -> Result<bool, LedgerError> {
         let KeptUnder::Record(record) = under else { return Ok(true) };
         if let Some(told) = self.known.get(&record) {
@@ -351,6 +388,14 @@ impl<'k> Keys<'k> {
                     self.records.insert(id, key);
                 }
             }
+        }
+    }
+
+    /// Whether the key is one that another may have taken the place of since it was fetched; the next use fetches it again.
+    async fn changes(&mut self, under: KeptUnder) -> bool {
+        match under {
+            KeptUnder::Record(id) if self.has(under).await => self.records.remove(&id).is_some(),
+            _ => false,
         }
     }
 

@@ -51,7 +51,7 @@ use vault_core::audit::entry::{Draft, EntryKind, LogStarted, Prepared};
 use vault_core::audit::evidence::Recorded;
 use vault_core::audit::merkle::Hash;
 use vault_core::audit::note::VerifierKey;
-use vault_core::audit::slot::{Opening, OpeningKeys, SlotName};
+use vault_core::audit::slot::{Opening, OpeningKeys, SealedOpening, SlotName};
 use vault_core::ids::{CollectionId, RecordId};
 use vault_core::keys::hierarchy::{FieldKey, StaffAuditKey};
 use vault_core::time::Clock;
@@ -67,7 +67,7 @@ use crate::metrics::Metrics;
 use crate::objects::Objects;
 use crate::store::leases::Lease;
 use crate::store::log::{self, NewEntry};
-use crate::store::{Store, Tx};
+use crate::store::{Store, Tx, rekey};
 use node::Sequencing;
 use office::{Held, Office};
 use publish::Published;
@@ -479,12 +479,21 @@ impl Ledger {
     /// Leaves an entry in the outbox within the caller's transaction: act and entry are committed together, even while
     /// the log cannot be written. Entries of one transaction keep their order. It takes the log's key, so a sealed vault
     /// queues nothing; nor does it authenticate anybody who could ask for it.
+    ///
+    /// Openings under a record's key were sealed before the transaction. Should the record have been encrypted anew meanwhile, they
+    /// would open for nobody: that is [`LedgerError::RecordKeyChanged`], and whoever asks does it again. The record's row is held
+    /// until the transaction ends, so this comes before the restrictions' counter is touched.
     pub async fn enqueue<E: EntryKind>(
         &self,
         tx: &mut Tx,
         prepared: Prepared<E>,
         reference: Option<String>,
     ) -> Result<Ticket<E>, LedgerError> {
+        if let Some((record, tag)) = prepared.under_record()
+            && rekey::held_tag(tx, record).await?.is_some_and(|held| held != tag)
+        {
+            return Err(LedgerError::RecordKeyChanged);
+        }
         let (entry, sealed, openings) = prepared.into_parts();
         let new = NewEntry { entry: entry.clone(), sealed, reference };
         // A log that stopped has its key still: what takes something away is committed all the same.
@@ -506,6 +515,19 @@ impl Ledger {
         let erased = log::erase_openings(tx, record).await?;
         log::empty_waiting(tx, signer.outbox_key(), record).await?;
         Ok(erased)
+    }
+
+    /// Seals anew what waits for the log under a record's key, in the caller's transaction, which holds the record and has sealed anew what is in
+    /// the log.
+    pub async fn reseal_waiting(
+        &self,
+        tx: &mut Tx,
+        record: RecordId,
+        anew: impl Fn(&SealedOpening) -> Option<SealedOpening>,
+    ) -> Result<(), LedgerError> {
+        let running = self.0.running.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let signer = &running.ok_or(LedgerError::Sealed)?.signer;
+        Ok(rekey::reseal_waiting(tx, signer.outbox_key(), record, anew).await?)
     }
 
     /// Waits until the entry of a committed ticket is in the log and published. When this fails the entry stays in the

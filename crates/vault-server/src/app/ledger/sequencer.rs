@@ -228,6 +228,8 @@ impl Sequencer {
         }
         let mut tx = self.shared.store.begin("append_to_log").await?;
         let room = MAX_GROUP.saturating_sub(items.len()).max(1);
+        // Before the outbox is read: whoever changes what waits there holds the head as well.
+        log::hold(&mut tx).await?;
         let waiting = self.waiting(&mut tx, room).await?;
         let new: Vec<&NewEntry> = waiting.iter().map(|w| &w.new).chain(items.iter().map(|i| &i.new)).collect();
         if new.is_empty() {

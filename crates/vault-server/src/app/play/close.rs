@@ -23,7 +23,7 @@ use crate::app::reference;
 use crate::app::restrict::{Imposed, Restriction};
 use crate::state::Vault;
 use crate::store::Tx;
-use crate::store::sessions::{self, SessionRow};
+use crate::store::sessions::{self, SessionEnd, SessionRow};
 use crate::store::shares;
 
 /// How long after its end a session of another process is left to that process.
@@ -44,6 +44,8 @@ enum Why {
     Expired,
     /// Its record was erased.
     Erased,
+    /// Its record was encrypted anew: what it played is gone, and another session plays the same.
+    Reencrypted,
 }
 
 impl Why {
@@ -52,6 +54,7 @@ impl Why {
             Self::Ended { .. } => "ended",
             Self::Expired => "expired",
             Self::Erased => "erased",
+            Self::Reencrypted => "re-encrypted",
         }
     }
 }
@@ -72,7 +75,7 @@ pub async fn close(vault: &Vault, caller: &Caller, id: SessionId) -> Result<(), 
     Ok(())
 }
 
-/// Closes sessions whose time is over or whose record was erased: this process's own at once, others' when they have had
+/// Closes sessions whose time is over, or whose record was erased or encrypted anew: this process's own at once, others' when they have had
 /// time to do it themselves. With them the keys of what they played leave this process's memory. Returns how many.
 pub async fn reap(vault: &Arc<Vault>) -> Result<usize, Failure> {
     let now = vault.clock.now();
@@ -85,7 +88,11 @@ pub async fn reap(vault: &Arc<Vault>) -> Result<usize, Failure> {
         if own && now < overdue.since.plus(TELLING) && share::is_awaited(vault, &row).await? {
             continue;
         }
-        let why = if overdue.erased { Why::Erased } else { Why::Expired };
+        let why = match overdue.end {
+            SessionEnd::Expired => Why::Expired,
+            SessionEnd::Erased => Why::Erased,
+            SessionEnd::Replaced => Why::Reencrypted,
+        };
         if let Some(ticket) = end(vault, row, why, now).await? {
             vault.ledger()?.settle_later(ticket);
             closed += 1;
@@ -152,7 +159,8 @@ async fn impose(
     now: Timestamp,
 ) -> Result<Option<Imposed>, Failure> {
     match why {
-        Why::Expired | Why::Erased | Why::Ended { restricted: true } => Ok(None),
+        // Re-encrypting restricted it in its own transaction.
+            Why::Expired | Why::Erased | Why::Reencrypted | Why::Ended { restricted: true } => Ok(None),
         Why::Ended { restricted: false } => {
             let restriction = Restriction::session_closed(row.id, row.expires_at);
             Ok(Some(vault.restrictions.impose(tx, restriction, now).await?))

@@ -17,7 +17,7 @@
 mod close;
 pub mod findings;
 pub mod live;
-mod open;
+pub(super) mod open;
 pub mod served;
 pub mod share;
 pub mod source;
@@ -45,6 +45,7 @@ pub use share::{leave, tell_over};
 
 use crate::app::callers::Caller;
 use crate::app::error::Failure;
+use crate::app::reencrypt;
 use crate::app::reference;
 use crate::app::restrict::Subject;
 use crate::state::Vault;
@@ -132,6 +133,10 @@ async fn build(
     if let Err(Ended::Unreadable(e)) = &built
         && e.is_damage()
     {
+        // Its object is gone because another took its place: an end, and no damage.
+        if reencrypt::replaced(vault, row.object).await {
+            return Err(Code::SessionEnded.into());
+        }
         vault.sessions.findings().tell(&row, e.finding());
     }
     Ok(built?)

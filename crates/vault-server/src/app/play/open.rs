@@ -52,7 +52,14 @@ pub async fn open(
     asked: &NewSession,
 ) -> Result<Arc<Live>, Failure> {
     let opening = prepare(vault, caller, request, asked).await?;
-    enter(vault, caller, opening).await
+    match enter(vault, caller, opening).await {
+        // Another key took the place of the record's between the two: once more, with that.
+        Err(failure) if failure.code() == Code::RecordKeyChanged => {
+            let opening = prepare(vault, caller, request, asked).await?;
+            enter(vault, caller, opening).await
+        }
+        outcome => outcome,
+    }
 }
 
 /// Everything that is known before the transaction.
@@ -160,7 +167,7 @@ fn outline(record: &RecordRow) -> Result<RecordFacts, Failure> {
 }
 
 /// The record's key. A wrap that does not open, or is another's, is damage.
-pub(super) async fn record_key(vault: &Vault, record: &RecordRow) -> Result<RecordKey, Failure> {
+pub(in crate::app) async fn record_key(vault: &Vault, record: &RecordRow) -> Result<RecordKey, Failure> {
     let wrap = record.wrap.as_deref().ok_or(Code::RecordNotAvailable)?;
     Ok(vault.keys()?.unwrap_record_key(record.collection, record.id, record.kek_version, wrap).await?)
 }

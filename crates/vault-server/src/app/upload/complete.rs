@@ -100,6 +100,7 @@ pub async fn adopt(vault: &Arc<Vault>, offer: Offer<'_>) -> Result<RecordId, Fai
         size: offer.sealed.plaintext(),
         received_at: now,
         retain_until: Some(retain_until(now, collection.policy.retention_days)),
+        key_tag: Some(field_key.tag()),
     };
     let object = ObjectRow {
         id: row.object,

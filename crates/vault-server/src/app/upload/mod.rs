@@ -14,7 +14,7 @@ pub mod complete;
 pub mod create;
 mod end;
 pub mod receive;
-mod writer;
+pub(super) mod writer;
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -63,6 +63,11 @@ impl Uploads {
         self.room.available_permits().saturating_mul(1024)
     }
 
+    /// The byte budget, in KiB.
+    pub(super) const fn room(&self) -> &Arc<Semaphore> {
+        &self.room
+    }
+
     async fn enter(&self, upload: UploadId) -> active::Place {
         self.active.enter(upload).await
     }
@@ -72,8 +77,8 @@ impl Uploads {
     }
 }
 
-/// Room for the two buffers of an upload: the segment under way, and the one being written.
-async fn reserve(vault: &Vault, segment: SegmentLength) -> Result<OwnedSemaphorePermit, Failure> {
+/// Room for the two buffers of whoever writes segments: the segment under way, and the one being written.
+pub(super) async fn reserve(vault: &Vault, segment: SegmentLength) -> Result<OwnedSemaphorePermit, Failure> {
     let kib = u32::try_from(2 * segment.encrypted() / 1024 + 1).unwrap_or(u32::MAX);
     let room = Arc::clone(&vault.uploads.room).acquire_many_owned(kib);
     match tokio::time::timeout(WAIT_FOR_ROOM, room).await {

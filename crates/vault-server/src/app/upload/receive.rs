@@ -32,11 +32,12 @@ use crate::app::limits;
 use crate::app::restrict::{Refusal, Subject};
 use crate::state::Vault;
 use crate::store::collections::CollectionState;
+use crate::store::intents::Owner;
 use crate::store::uploads::{self, Advance, Taken, UploadRow, UploadState};
 
 /// Parts are cut at this length, so that a long request commits on the way and a crash costs no more than this. A
 /// bucket's are shorter.
-const PART_BYTES: u64 = 32 << 20;
+pub(in crate::app) const PART_BYTES: u64 = 32 << 20;
 
 /// Bytes a second below which a request that has lasted longer than the idle time is ended: a third of what the
 /// thinnest voice codec sends.
@@ -205,7 +206,8 @@ impl<'v> Session<'v> {
             clock: vault.clock.as_ref(),
             room: &vault.uploads.room,
         };
-        let at = Position { ciphertext, fence: row.fence, upload: row.id };
+        let owner = Owner::upload(row.id, row.record, row.fence);
+        let at = Position { ciphertext, owner };
         let (writer, inspector) = match &row.tail {
             Some(sealed) => {
                 let place = TailContext { upload: row.id, offset: row.received, fence: row.tail_fence };

@@ -1,4 +1,5 @@
-//! From plaintext as it comes to immutable parts: one segment in memory, sealed where it lies.
+//! From plaintext as it comes to immutable parts: one segment in memory, sealed where it lies. For uploads, and for recordings that
+//! are written again.
 //!
 //! A bucket takes a part in one PUT, out of memory: the part ends when it is as long as such a PUT may be, or when the
 //! byte budget has no room for its next segment. What a request has written is registered in one transaction, however
@@ -9,7 +10,6 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use vault_api::code::Code;
-use vault_core::ids::UploadId;
 use vault_core::media::layout::{SegmentLength, Tags};
 use vault_core::media::seal::{ObjectSealer, Sealed};
 use vault_core::media::{PLAIN_AT, SEGMENT_OVERHEAD as OVERHEAD};
@@ -19,20 +19,19 @@ use zeroize::Zeroizing;
 use crate::app::error::Failure;
 use crate::objects::{DEADLINE, Name, Objects, PartWriter};
 use crate::store::Store;
-use crate::store::uploads::{self, NewPart};
+use crate::store::intents::{self, Owner};
+use crate::store::uploads::NewPart;
 
-/// Where a writer stands when a request takes the upload.
-pub(super) struct Position {
+/// Where a writer stands when it begins.
+pub(in crate::app) struct Position {
     /// Ciphertext bytes in registered parts.
     pub ciphertext: u64,
-    /// The upload's fence for this request.
-    pub fence: u64,
-    /// Which upload.
-    pub upload: UploadId,
+    /// Who writes, under which fence.
+    pub owner: Owner,
 }
 
 /// What a writer works with.
-pub(super) struct Ground<'a> {
+pub(in crate::app) struct Ground<'a> {
     pub objects: &'a Objects,
     pub store: &'a Store,
     pub clock: &'a dyn Clock,
@@ -50,7 +49,7 @@ struct OpenPart {
 
 /// Seals segments and writes them into parts. The segment under way lies in `buffer` at the place where it will be
 /// sealed: behind the room for length and nonce, before the room for the tag.
-pub(super) struct SegmentWriter<'a> {
+pub(in crate::app) struct SegmentWriter<'a> {
     ground: Ground<'a>,
     at: Position,
     header: Vec<u8>,
@@ -130,7 +129,7 @@ impl<'a> SegmentWriter<'a> {
                 let name = Name::fresh_part();
                 // A PUT may last as long as the upload sends; the collector waits for a dead fence first, then for this.
                 let deadline = self.ground.clock.now().plus(DEADLINE.max(Duration::from_secs(1)));
-                uploads::intend(self.ground.store, self.at.upload, self.at.fence, &name, deadline).await?;
+                intents::intend(self.ground.store, self.at.owner, &name, deadline).await?;
                 let mut writer = self.ground.objects.begin(&name).await?;
                 if self.at.ciphertext == 0 {
                     writer.write(self.header.clone()).await?;
@@ -202,7 +201,7 @@ async fn ended(ground: &Ground<'_>, part: OpenPart, start: u64) -> Result<NewPar
 /// Says again, before a part is made readable, that its name is about to be written. A request that lost the upload
 /// long ago must not make a part readable whose absence the collector has verified.
 async fn renewed(ground: &Ground<'_>, part: OpenPart) -> Result<OpenPart, Failure> {
-    if uploads::renew_intent(ground.store, &part.name, ground.clock.now().plus(DEADLINE)).await? {
+    if intents::renew_intent(ground.store, &part.name, ground.clock.now().plus(DEADLINE)).await? {
         return Ok(part);
     }
     part.writer.abort().await;

@@ -12,6 +12,7 @@ use crate::custody::keyring_file::KeyringFile;
 use crate::metrics::Metrics;
 use crate::objects::Name;
 use crate::store::Engine;
+use crate::store::intents::{self, Owner};
 use crate::store::uploads::{Advance, ConsentTerms, NewPart, UploadRow};
 
 const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
@@ -117,7 +118,7 @@ impl Ground {
     /// A part that was written, and registered if `register`.
     async fn part(&self, row: &UploadRow, register: bool) -> Name {
         let name = Name::fresh_part();
-        uploads::intend(&self.store, row.id, row.fence, &name, NOW.plus(DEADLINE)).await.unwrap();
+        intents::intend(&self.store, Owner::upload(row.id, row.record, row.fence), &name, NOW.plus(DEADLINE)).await.unwrap();
         self.objects.put(&name, vec![9; 1000]).await.unwrap();
         if register {
             let part = NewPart { name: name.clone(), start: 0, length: 1000, first_segment: 0, tags: vec![] };
@@ -270,12 +271,12 @@ async fn p12_a_damaged_intent_costs_itself_alone() {
     let ground = Ground::lay().await;
     let row = ground.upload().await;
     let orphan = ground.part(&row, false).await;
-    let insert = "INSERT INTO intents (name, upload_id, fence, deadline) VALUES ($1, 'x', 0, 0)";
+    let insert = "INSERT INTO intents (name, owner, fence, deadline) VALUES ($1, 'x', 0, 0)";
     ground.execute(insert, &["media/../../etc/passwd".to_owned()]).await;
     // A server takes no text that is none.
     let unreadable = match ground.store.engine() {
-        Engine::Sqlite => "INSERT INTO intents (name, upload_id, fence, deadline) VALUES (x'00ff', $1, 0, 0)",
-        Engine::Postgres => "INSERT INTO intents (name, upload_id, fence, deadline) VALUES ('0', $1, 0, 0)",
+        Engine::Sqlite => "INSERT INTO intents (name, owner, fence, deadline) VALUES (x'00ff', $1, 0, 0)",
+        Engine::Postgres => "INSERT INTO intents (name, owner, fence, deadline) VALUES ('0', $1, 0, 0)",
     };
     ground.execute(unreadable, &["y".to_owned()]).await;
     uploads::take(&ground.store, row.id, 0).await.unwrap().unwrap();
@@ -291,7 +292,7 @@ async fn more_than_a_batch_is_done_in_one_round() {
     let ground = Ground::lay().await;
     for _ in 0..130 {
         let row = ground.upload().await;
-        uploads::intend(&ground.store, row.id, row.fence, &Name::fresh_part(), NOW).await.unwrap();
+        intents::intend(&ground.store, Owner::upload(row.id, row.record, row.fence), &Name::fresh_part(), NOW).await.unwrap();
     }
     ground.clock.advance(HOUR);
     let round = ground.collector().round().await.unwrap();

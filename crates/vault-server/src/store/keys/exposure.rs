@@ -17,6 +17,8 @@ pub struct HeldKey {
     pub wrap: Option<Vec<u8>>,
     /// When the record was received.
     pub received_at: Option<Timestamp>,
+    /// The version under which the key was made, if that was when the record was encrypted anew.
+    pub born: Option<u32>,
     /// Bytes of the recording.
     pub size: Option<u64>,
 }
@@ -29,7 +31,7 @@ pub async fn all_keys(
     cursor: &str,
     limit: u32,
 ) -> Result<Vec<HeldKey>, StoreError> {
-    let text = "SELECT id, kek_version, wrap, received_at, size FROM records
+    let text = "SELECT id, kek_version, wrap, received_at, rekeyed_under, size FROM records
                 WHERE (collection_id = $1 OR substr(wrap, 6, 16) = $4) AND id > $2 AND wrap IS NOT NULL
                 ORDER BY id LIMIT $3";
     let rows = sqlx::query(text)
@@ -47,6 +49,7 @@ pub async fn all_keys(
                 version: columns.version("kek_version").ok(),
                 wrap: columns.bytes("wrap").ok(),
                 received_at: columns.time("received_at").ok(),
+                born: columns.version("rekeyed_under").ok(),
                 size: columns.unsigned("size").ok(),
             })
         })

@@ -87,6 +87,7 @@ impl Stage {
             size: 1,
             received_at: now,
             retain_until: None,
+            key_tag: Some(key.field_key().tag()),
         };
         let object = ObjectRow {
             id: object,

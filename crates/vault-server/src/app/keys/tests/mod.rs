@@ -61,7 +61,8 @@ async fn put(vault: &Vault, collection: CollectionId, id: RecordId) {
 async fn try_put(vault: &Vault, collection: CollectionId, id: RecordId) -> Result<(), KeyError> {
     let policy = collections::get(vault, collection).await.unwrap().policy.key_policy();
     let mut tx = vault.store.begin("test").await.unwrap();
-    let wrapped = vault.keys.wrap_record_key(&mut tx, collection, &policy, id, &RecordKey::generate()).await?;
+    let key = RecordKey::generate();
+    let wrapped = vault.keys.wrap_record_key(&mut tx, collection, &policy, id, &key).await?;
     let row = RecordRow {
         id,
         collection,
@@ -77,6 +78,7 @@ async fn try_put(vault: &Vault, collection: CollectionId, id: RecordId) -> Resul
         size: 0,
         received_at: NOW,
         retain_until: None,
+        key_tag: Some(key.field_key().tag()),
     };
     let object = ObjectRow {
         id: ObjectId::from_bytes(*id.as_bytes()),

@@ -1,5 +1,7 @@
 -- Records. `state`: available, restricted, erased. `wrap` is the record key under KEK `kek_version`; deleting it erases the record.
 -- Everything about the data subject is sealed under the record's field key. `resume_key`: the one its upload was under way with.
+-- `key_tag` tells the field key from any other (docs/format.md §5.2). `rekeyed_under`: the KEK version under which the record key was made,
+-- `rekeyed_at`: when, if that was when the record was encrypted anew.
 CREATE TABLE records (
   id            TEXT NOT NULL PRIMARY KEY,
   collection_id TEXT NOT NULL REFERENCES collections (id),
@@ -17,7 +19,10 @@ CREATE TABLE records (
   size          BIGINT NOT NULL,
   received_at   BIGINT NOT NULL,
   retain_until  BIGINT,
-  resume_key    TEXT
+  resume_key    TEXT,
+  key_tag       BLOB,
+  rekeyed_under BIGINT,
+  rekeyed_at    BIGINT
 );
 -- A page goes through the ids; what filters ask for stands beside them, so that a row that is left out is not read.
 CREATE INDEX records_page ON records (collection_id, id, state, media, received_at);
@@ -49,14 +54,17 @@ CREATE TABLE parts (
   PRIMARY KEY (object_id, start)
 );
 
--- Names written to the object store before the PUT, forgotten when the part is registered.
+-- Names written to the object store before the PUT, forgotten when the part is registered. `owner`: the upload, or the rewrite, under whose
+-- `fence` it is written; `record_id`: what it may hold a piece of.
 CREATE TABLE intents (
   name      TEXT NOT NULL PRIMARY KEY,
-  upload_id TEXT NOT NULL,
+  owner     TEXT NOT NULL,
+  record_id TEXT,
   fence     BIGINT NOT NULL,
   deadline  BIGINT NOT NULL
 );
-CREATE INDEX intents_upload ON intents (upload_id);
+CREATE INDEX intents_owner ON intents (owner);
+CREATE INDEX intents_record ON intents (record_id);
 
 -- Names to delete; kept until their absence is verified after `verify_after`. `record_id`: what they may hold a piece of.
 CREATE TABLE garbage (
@@ -79,3 +87,35 @@ CREATE TABLE erasures (
   completed_at  BIGINT
 );
 CREATE INDEX erasures_unfinished ON erasures (at) WHERE completed_at IS NULL;
+
+-- Re-encryptions: the one under way in a collection, or its last one. `kek_version`: the compromised version whose exposed records are
+-- meant, or `record_id`: the one record. `state`: running, paused, done, cancelled. `throttle`: bytes a second, NULL for as fast as it goes.
+-- `total`, `total_bytes`: what there was when it began; `done` are encrypted anew, `skipped` needed it no more, `damaged` cannot be read.
+-- `cursor`: the last record that is dealt with.
+CREATE TABLE reencryptions (
+  collection_id TEXT NOT NULL PRIMARY KEY,
+  id            TEXT NOT NULL,
+  kek_version   BIGINT,
+  record_id     TEXT,
+  state         TEXT NOT NULL,
+  throttle      BIGINT,
+  total         BIGINT NOT NULL,
+  total_bytes   BIGINT NOT NULL,
+  done          BIGINT NOT NULL,
+  done_bytes    BIGINT NOT NULL,
+  skipped       BIGINT NOT NULL,
+  damaged       BIGINT NOT NULL,
+  cursor        TEXT NOT NULL,
+  worked_ms     BIGINT NOT NULL,
+  started_at    BIGINT NOT NULL,
+  updated_at    BIGINT NOT NULL,
+  finished_at   BIGINT
+);
+
+-- Rewrites: a recording that is being written again; without the row nothing of it is ever registered. The key it is written under is
+-- in memory alone.
+CREATE TABLE rewrites (
+  record_id       TEXT NOT NULL PRIMARY KEY,
+  id              TEXT NOT NULL UNIQUE,
+  reencryption_id TEXT NOT NULL
+);
