@@ -103,6 +103,12 @@ impl<'a> Stage<'a> {
                 let unnamed = json!({"incident": "", "reason": "x"}); // an incident has a name
                 json(path.replacen("{}", collection, 1).replace("{}", "1"), unnamed)
             }
+            ("POST", "/v1/collections/{}/reencryption") => {
+                json(path.replace("{}", collection), json!({"exposed_by": 1, "reason": ""})) // a reason is needed
+            }
+            ("POST", control) if control.starts_with("/v1/collections/{}/reencryption/") => {
+                json(path.replace("{}", collection), json!({})) // none is under way
+            }
             ("GET", "/v1/collections/{}/keys/{}/exposure") => {
                 plain(path.replacen("{}", collection, 1).replace("{}", "1"))
             }

@@ -8,6 +8,7 @@ pub mod keys;
 pub mod login;
 pub mod people;
 pub mod records;
+pub mod reencrypt;
 pub mod restore;
 pub mod roles;
 pub mod root;

@@ -1,4 +1,4 @@
-//! `records list|show|erasure`.
+//! `records list|show|reencrypt|erasure`.
 
 use std::path::PathBuf;
 
@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use vault_api::records::{MediaKind, Record, RecordQuery, RecordState};
 
 use crate::client::segment;
+use crate::commands::reencrypt::{self, ReencryptArgs};
 use crate::commands::{Context, Most, erase};
 use crate::error::Failure;
 use crate::output::{Report, Table, clean, wire_name};
@@ -20,6 +21,8 @@ pub enum RecordsCommand {
         /// The record
         record: String,
     },
+    /// Write recordings again under fresh keys: what a compromised key version exposes, or single records
+    Reencrypt(ReencryptArgs),
     /// Show the certificate of a record's erasure, with today's horizon
     Erasure {
         /// The record
@@ -99,6 +102,7 @@ pub fn run(context: &Context<'_>, command: &RecordsCommand) -> Result<Report, Fa
     match command {
         RecordsCommand::List(args) => list(context, args),
         RecordsCommand::Show { record } => show(context, record),
+        RecordsCommand::Reencrypt(args) => reencrypt::run(context, args),
         RecordsCommand::Erasure { record, out } => erase::certificate(context, record, out.as_deref()),
     }
 }

@@ -16,7 +16,7 @@ mod horizon;
 mod show;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use vault_api::code::Code;
 use vault_api::erasure::{EraseRecord as Asked, Erasure};

@@ -261,12 +261,6 @@ impl Work<'_> {
         let extent = reader.length().extent();
         let mut next = 0;
         while next <= extent.last() {
-            while self.is_early(began, written) {
-                tokio::time::sleep(PAUSE).await;
-                if !self.goes_on(&mut looked).await? {
-                    break;
-                }
-            }
             if !self.goes_on(&mut looked).await? {
                 writer.abort().await;
                 return Ok(None);
@@ -292,6 +286,13 @@ impl Work<'_> {
             if writer.unsettled() >= PART_BYTES {
                 parts.extend(writer.settle().await?);
             }
+            while self.is_early(began, written) && self.goes_on(&mut looked).await? {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        if !self.goes_on(&mut looked).await? {
+            writer.abort().await;
+            return Ok(None);
         }
         let (sealed, rest) = writer.finish().await?;
         parts.extend(rest);

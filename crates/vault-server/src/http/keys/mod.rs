@@ -4,6 +4,7 @@ mod compromise;
 mod cycle;
 mod destroy;
 mod exposure;
+mod reencryption;
 mod root;
 mod root_destroy;
 mod rotation;
@@ -34,6 +35,7 @@ pub(super) fn routes(vault: &Arc<Vault>) -> Routes {
         .merge(destroy::routes(vault))
         .merge(compromise::routes(vault))
         .merge(exposure::routes(vault))
+        .merge(reencryption::routes(vault))
         .merge(root::routes(vault))
         .merge(cycle::routes(vault))
         .merge(root_destroy::routes(vault))

@@ -1,7 +1,7 @@
 //! Erasing, on whichever engine the run is for. Each test ends with the offline verifier.
 
 mod finality;
-mod stage;
+pub(in crate::app) mod stage;
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};

@@ -13,14 +13,14 @@ use crate::objects::DEADLINE;
 use crate::objects::faulty::Faulty;
 use crate::testing::{House, Recordings, oracle};
 
-pub(super) struct Stage {
+pub(in crate::app) struct Stage {
     pub house: House,
     pub objects: Arc<Faulty>,
     recordings: Recordings,
 }
 
 /// µ-law WAV of a few segments.
-pub(super) fn recording() -> Vec<u8> {
+pub(in crate::app) fn recording() -> Vec<u8> {
     let data = 150_000;
     let mut wav = b"RIFF".to_vec();
     wav.extend(u32::try_from(36 + data).unwrap().to_le_bytes());
@@ -31,7 +31,7 @@ pub(super) fn recording() -> Vec<u8> {
 }
 
 impl Stage {
-    pub(super) async fn set() -> Self {
+    pub(in crate::app) async fn set() -> Self {
         let objects = Arc::new(Faulty::default());
         let house = House::over(objects.objects()).await;
         let recordings = Recordings::open(&house).await;
@@ -39,12 +39,12 @@ impl Stage {
     }
 
     /// The same after a restart.
-    pub(super) async fn restarted(self) -> Self {
+    pub(in crate::app) async fn restarted(self) -> Self {
         Self { house: self.house.restarted().await, ..self }
     }
 
     /// A record; its upload came in two pieces.
-    pub(super) async fn record(&self) -> RecordId {
+    pub(in crate::app) async fn record(&self) -> RecordId {
         let whole = recording();
         let (status, begun) = self.recordings.begin(&self.house, Some(whole.len())).await;
         assert_eq!(status, StatusCode::CREATED, "{begun}");
@@ -59,7 +59,7 @@ impl Stage {
     }
 
     /// A request for the record, approved; its address.
-    pub(super) async fn approved(&self, record: RecordId) -> String {
+    pub(in crate::app) async fn approved(&self, record: RecordId) -> String {
         let body = json!({"record_id": record.to_string(), "purpose": "service-improvement", "reason": "Hear it"});
         let (status, filed) = self.house.ask("analyst", "POST", "/v1/access-requests", body).await;
         assert_eq!(status, StatusCode::CREATED, "{filed}");
@@ -71,7 +71,7 @@ impl Stage {
     }
 
     /// An open session's address.
-    pub(super) async fn session(&self, request: &str) -> String {
+    pub(in crate::app) async fn session(&self, request: &str) -> String {
         let asked = json!({"representation": "playable"});
         let (status, opened) = self.house.ask("analyst", "POST", &format!("{request}/sessions"), asked).await;
         assert_eq!(status, StatusCode::CREATED, "{opened}");
@@ -79,7 +79,7 @@ impl Stage {
     }
 
     /// Status of playing it, and whether all of it came.
-    pub(super) async fn play(&self, url: &str) -> (StatusCode, bool) {
+    pub(in crate::app) async fn play(&self, url: &str) -> (StatusCode, bool) {
         let token = format!("Bearer {}", self.house.token("analyst"));
         let request = Request::get(url).header(header::AUTHORIZATION, token).body(Body::empty()).unwrap();
         let response = self.house.send(request).await;
@@ -88,12 +88,12 @@ impl Stage {
         (status, whole)
     }
 
-    pub(super) async fn erase(&self, who: &str, record: RecordId) -> (StatusCode, Value) {
+    pub(in crate::app) async fn erase(&self, who: &str, record: RecordId) -> (StatusCode, Value) {
         let why = json!({"reason": "The respondent asked for it"});
         self.house.ask(who, "DELETE", &format!("/v1/records/{record}"), why).await
     }
 
-    pub(super) async fn erasure(&self, record: RecordId) -> Value {
+    pub(in crate::app) async fn erasure(&self, record: RecordId) -> Value {
         let path = format!("/v1/records/{record}/erasure");
         let (status, erasure) = self.house.ask("auditor", "GET", &path, Value::Null).await;
         assert_eq!(status, StatusCode::OK, "{erasure}");
@@ -101,7 +101,7 @@ impl Stage {
     }
 
     /// Entries of a type in the published log, with what is told of their openings.
-    pub(super) async fn logged(&self, kind: &str) -> Vec<Value> {
+    pub(in crate::app) async fn logged(&self, kind: &str) -> Vec<Value> {
         let path = format!("/v1/audit/entries?type={kind}&limit=500");
         let (status, page) = self.house.ask("auditor", "GET", &path, Value::Null).await;
         assert_eq!(status, StatusCode::OK, "{page}");
@@ -109,14 +109,14 @@ impl Stage {
     }
 
     /// How often each status is told of slots, in the entries that are about records.
-    pub(super) async fn told(&self, status: &str) -> usize {
+    pub(in crate::app) async fn told(&self, status: &str) -> usize {
         let (_, page) = self.house.ask("auditor", "GET", "/v1/audit/entries?limit=500", Value::Null).await;
         let items = page["items"].as_array().unwrap();
         items.iter().flat_map(|item| item["openings"].as_array().unwrap()).filter(|o| o["status"] == status).count()
     }
 
     /// Waits until something is so that other tasks bring about.
-    pub(super) async fn until(&self, what: &str, mut is: impl AsyncFnMut() -> bool) {
+    pub(in crate::app) async fn until(&self, what: &str, mut is: impl AsyncFnMut() -> bool) {
         for _ in 0..500 {
             if is().await {
                 return;
@@ -127,7 +127,7 @@ impl Stage {
     }
 
     /// The collector's rounds that delete the media and find it absent.
-    pub(super) async fn collect(&self) {
+    pub(in crate::app) async fn collect(&self) {
         for _ in 0..2 {
             Collector::of(&self.house.vault).round().await.unwrap();
             self.house.clock.advance(DEADLINE * 2);
@@ -135,7 +135,7 @@ impl Stage {
     }
 
     /// The verifier finds nothing wrong with the log.
-    pub(super) async fn sound(&self) {
+    pub(in crate::app) async fn sound(&self) {
         let _ = oracle::sound(&self.house.vault, &[]).await;
     }
 }
