@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use vault_api::cycle::{Cycle, CycleState, CycleStatus, CycleWait};
+use vault_api::exposure::{ExposedRecord, ExposurePage, HowExposed};
 use vault_api::keys::{CollectionKeys, KeyState, RootStatus, RotationState, RotationStatus};
+use vault_api::reencryption::{Reencryption, ReencryptionState, ReencryptionStatus};
 use vault_tests::acknowledged::{self, Sent};
 use vault_tests::fixtures::{Chance, by_hand, wav};
 use vault_tests::http::Answer;
@@ -17,6 +19,7 @@ use vault_tests::{cli, tus};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 const KEYS: &str = "/v1/collections/demo/keys";
+const REENCRYPTION: &str = "/v1/collections/demo/reencryption";
 const ROOT: &str = "/v1/root";
 const CYCLE: &str = "/v1/root/cycle";
 /// Who asks for a destruction, and who confirms it.
@@ -337,5 +340,86 @@ fn p8_kill_9_in_every_step_of_a_cycle_of_keys_leaves_it_to_be_gone_on_with() {
     let standing = |state| state != KeyState::Destroyed;
     assert_eq!(stage.keys().versions.iter().filter(|key| standing(key.state)).count(), 1);
     assert_eq!(stage.root().epochs.iter().filter(|epoch| standing(epoch.state)).count(), 1);
+    stage.end();
+}
+
+/// Where the encrypting anew stands.
+fn reencryption(stage: &Stage) -> Option<Reencryption> {
+    let status: ReencryptionStatus = stage.vault.person(OFFICERS[0]).get(REENCRYPTION).expect(200).read();
+    status.reencryption
+}
+
+/// What a version exposes, and how.
+fn exposed(stage: &Stage, version: u32) -> Vec<ExposedRecord> {
+    let page: ExposurePage =
+        stage.vault.person(OFFICERS[0]).get(&format!("{KEYS}/{version}/exposure")).expect(200).read();
+    assert_eq!(page.next_cursor, None, "more records than a page holds");
+    page.records
+}
+
+/// A kill while recordings are written again leaves each of them under the one key or the other, whole, with every opening of it; the work
+/// goes on with the next start and comes to its end.
+#[test]
+fn p7_kill_9_while_recordings_are_encrypted_anew_leaves_each_under_one_key_or_the_other() {
+    let mut stage = Stage::set(0x5eed_0f01);
+    // With openings, texts and sessions of their own.
+    for sent in &stage.records {
+        acknowledged::play_anew(&stage.vault, sent).unwrap_or_else(|finding| panic!("{finding}"));
+    }
+    let wanted = by_hand("VAULT_TESTS_KEY_KILLS").unwrap_or(25);
+    while stage.kills < wanted {
+        let version = stage.keys().versions[0].version;
+        let said = json!({"incident": "INC-9", "reason": "Test"});
+        let _marked = stage.ask(OFFICERS[0], &format!("{KEYS}/{version}/mark-compromised"), &said).expect(202);
+        stage.settled();
+        let meant: Vec<String> = stage.records.iter().filter_map(|sent| sent.record.clone()).collect();
+        let mut asked = json!({"exposed_by": version, "reason": "Test"});
+        // Some kills are to come between two recordings, or while one is written.
+        if stage.chance.below(3) == 0 {
+            asked["bytes_per_second"] = stage.chance.between(50_000, 400_000).into();
+        }
+        let begun = stage.cut(OFFICERS[0], REENCRYPTION, &asked);
+        if begun.is_none() {
+            // Begun, if the answer alone was lost.
+            let again = stage.ask(OFFICERS[0], REENCRYPTION, &asked);
+            assert!([202, 409].contains(&again.status), "{again}");
+        }
+        let started = Instant::now();
+        let mut kills = 0;
+        loop {
+            let now = reencryption(&stage).expect("it was begun");
+            assert_eq!(now.exposed_by, Some(version), "{now:?}");
+            if now.state == ReencryptionState::Done {
+                assert_eq!((now.damaged, now.skipped), (0, 0), "seed {}: {now:?}", stage.seed);
+                assert!(now.done >= meant.len() as u64, "seed {}: {now:?}", stage.seed);
+                break;
+            }
+            assert!(started.elapsed() < PATIENCE, "seed {}: it does not end: {now:?}", stage.seed);
+            if kills < 6 {
+                std::thread::sleep(Duration::from_millis(stage.chance.between(1, 400)));
+                if stage.chance.below(6) == 0 {
+                    let _answer = stage.cut(OFFICERS[0], &format!("{REENCRYPTION}/pause"), &json!({}));
+                } else {
+                    stage.vault.kill();
+                    stage.kills += 1;
+                    stage.vault.launch();
+                }
+                kills += 1;
+                stage.sound();
+                let resumed = stage.ask(OFFICERS[0], &format!("{REENCRYPTION}/resume"), &json!({}));
+                assert!([200, 409].contains(&resumed.status), "{resumed}");
+            } else {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+        let left = exposed(&stage, version);
+        // What came in after it, within the margin for clocks, was never under it.
+        assert!(
+            left.iter().all(|one| one.how == HowExposed::Close && !meant.contains(&one.record_id)),
+            "seed {}: {left:?}",
+            stage.seed
+        );
+        stage.sound();
+    }
     stage.end();
 }

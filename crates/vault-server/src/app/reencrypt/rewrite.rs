@@ -127,6 +127,19 @@ struct Reading {
 impl Work<'_> {
     /// Writes a record again under a fresh key, and puts that in the place of the former one.
     pub(super) async fn rewrite(&self, record: RecordId) -> Result<Outcome, Trouble> {
+        let trouble = match self.attempt(record).await {
+            Err(trouble) => trouble,
+            outcome => return outcome,
+        };
+        // An erasure takes rows and intents away in the middle of anything.
+        let row = records::find(&self.vault.store, record).await;
+        if row.is_ok_and(|row| row.is_none_or(|row| row.wrap.is_none())) {
+            return Ok(Outcome::Gone);
+        }
+        Err(trouble)
+    }
+
+    async fn attempt(&self, record: RecordId) -> Result<Outcome, Trouble> {
         let (vault, began) = (self.vault, Instant::now());
         if vault.restrictions.check(&Subject::new().record(record)) == Err(Refusal::Restricted(Kind::RecordErased)) {
             return Ok(Outcome::Gone);
