@@ -367,6 +367,8 @@ fn p7_kill_9_while_recordings_are_encrypted_anew_leaves_each_under_one_key_or_th
         acknowledged::play_anew(&stage.vault, sent).unwrap_or_else(|finding| panic!("{finding}"));
     }
     let wanted = by_hand("VAULT_TESTS_KEY_KILLS").unwrap_or(25);
+    // Kills after which something was still to be done.
+    let mut middle = 0;
     while stage.kills < wanted {
         let version = stage.keys().versions[0].version;
         let said = json!({"incident": "INC-9", "reason": "Test"});
@@ -396,15 +398,18 @@ fn p7_kill_9_while_recordings_are_encrypted_anew_leaves_each_under_one_key_or_th
             }
             assert!(started.elapsed() < PATIENCE, "seed {}: it does not end: {now:?}", stage.seed);
             if kills < 6 {
-                std::thread::sleep(Duration::from_millis(stage.chance.between(1, 400)));
-                if stage.chance.below(6) == 0 {
-                    let _answer = stage.cut(OFFICERS[0], &format!("{REENCRYPTION}/pause"), &json!({}));
-                } else {
-                    stage.vault.kill();
-                    stage.kills += 1;
-                    stage.vault.launch();
+                for _ in 0..stage.chance.between(1, 4) {
+                    std::thread::sleep(Duration::from_millis(stage.chance.between(1, 250)));
+                    if stage.chance.below(6) == 0 {
+                        let _answer = stage.cut(OFFICERS[0], &format!("{REENCRYPTION}/pause"), &json!({}));
+                    } else {
+                        stage.vault.kill();
+                        stage.kills += 1;
+                        stage.vault.launch();
+                    }
+                    kills += 1;
+                    middle += u64::from(reencryption(&stage).is_some_and(|now| now.state != ReencryptionState::Done));
                 }
-                kills += 1;
                 stage.sound();
                 let resumed = stage.ask(OFFICERS[0], &format!("{REENCRYPTION}/resume"), &json!({}));
                 assert!([200, 409].contains(&resumed.status), "{resumed}");
@@ -421,5 +426,6 @@ fn p7_kill_9_while_recordings_are_encrypted_anew_leaves_each_under_one_key_or_th
         );
         stage.sound();
     }
+    assert!(middle * 5 > wanted, "seed {}: {middle} of {} kills came in the middle", stage.seed, stage.kills);
     stage.end();
 }

@@ -153,7 +153,13 @@ pub async fn is_empty(conn: &mut Conn, table: &Table) -> Result<bool, StoreError
 /// Takes every row out of the database, tables that refer to others first.
 pub async fn clear(tx: &mut Tx) -> Result<(), StoreError> {
     // What no backup holds means nothing beside other rows, and refers to them.
-    for text in ["DELETE FROM session_shares", "DELETE FROM intents", "DELETE FROM rewrites", "DELETE FROM uploads", "DELETE FROM leases"] {
+    for text in [
+        "DELETE FROM session_shares",
+        "DELETE FROM intents",
+        "DELETE FROM rewrites",
+        "DELETE FROM uploads",
+        "DELETE FROM leases",
+    ] {
         sqlx::query(text).execute(tx.conn()).await?;
     }
     for table in TABLES.iter().rev() {

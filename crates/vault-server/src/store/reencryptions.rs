@@ -152,7 +152,8 @@ pub async fn running(conn: &mut Conn) -> Result<Vec<ReencryptionRow>, StoreError
 
 /// Writes a re-encryption down in place of the collection's last one; false when that one is still under way.
 pub async fn begin(conn: &mut Conn, row: &ReencryptionRow) -> Result<bool, StoreError> {
-    let text = "INSERT INTO reencryptions (collection_id, id, kek_version, record_id, state, throttle, total, total_bytes,
+    let text =
+        "INSERT INTO reencryptions (collection_id, id, kek_version, record_id, state, throttle, total, total_bytes,
                   done, done_bytes, skipped, damaged, cursor, worked_ms, started_at, updated_at, finished_at)
                 VALUES ($1, $2, $3, $4, 'running', $5, $6, $7, 0, 0, 0, 0, '', 0, $8, $8, NULL)
                 ON CONFLICT (collection_id) DO UPDATE SET id = excluded.id, kek_version = excluded.kek_version,

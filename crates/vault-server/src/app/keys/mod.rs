@@ -37,6 +37,7 @@ mod tests;
 mod upkeep;
 mod verify;
 
+pub(super) use compromise::incident;
 pub use compromise::{mark_again, mark_compromised};
 pub use control::{pause, resume, throttle};
 pub use cycle::{
@@ -49,9 +50,8 @@ pub use destroy::{
 };
 pub use exposure::exposed;
 pub(super) use exposure::held;
-pub(super) use compromise::incident;
-pub(super) use office::TERM;
 pub(super) use office::Office;
+pub(super) use office::TERM;
 pub use rewrap::rewrap_all;
 pub use root::{log_key_left, rotate_root, settle_root, show_root};
 pub use rotate::{Wish, planned, rotate};

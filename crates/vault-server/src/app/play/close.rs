@@ -160,7 +160,7 @@ async fn impose(
 ) -> Result<Option<Imposed>, Failure> {
     match why {
         // Re-encrypting restricted it in its own transaction.
-            Why::Expired | Why::Erased | Why::Reencrypted | Why::Ended { restricted: true } => Ok(None),
+        Why::Expired | Why::Erased | Why::Reencrypted | Why::Ended { restricted: true } => Ok(None),
         Why::Ended { restricted: false } => {
             let restriction = Restriction::session_closed(row.id, row.expires_at);
             Ok(Some(vault.restrictions.impose(tx, restriction, now).await?))

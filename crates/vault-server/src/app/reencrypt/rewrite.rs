@@ -219,7 +219,8 @@ impl Work<'_> {
         object: ObjectId,
     ) -> Result<Result<(RewriteId, Recorded<RecordReencrypting>), Outcome>, Trouble> {
         let (vault, now, field) = (self.vault, self.vault.clock.now(), former.field_key());
-        let staff = vault.keys().map_err(Failure::from)?.staff_audit_key(row.collection).await.map_err(Failure::from)?;
+        let staff =
+            vault.keys().map_err(Failure::from)?.staff_audit_key(row.collection).await.map_err(Failure::from)?;
         let entry = Draft::<RecordReencrypting>::new(now)
             .collection(row.collection)
             .kek_version(row.kek_version)
@@ -230,8 +231,7 @@ impl Work<'_> {
             .map_err(defect)?;
         let id = RewriteId::new(now);
         let mut tx = vault.store.begin("announce_rewrite").await?;
-        let mine =
-            self.lease.check_and_renew(&mut tx).await? && rows::hold_running(tx.conn(), &self.row, now).await?;
+        let mine = self.lease.check_and_renew(&mut tx).await? && rows::hold_running(tx.conn(), &self.row, now).await?;
         if !mine {
             tx.rollback().await?;
             return Ok(Err(Outcome::Stopped));

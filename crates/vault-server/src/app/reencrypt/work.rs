@@ -115,7 +115,11 @@ impl Work<'_> {
         let by = Advance { worked: began.elapsed(), ..by };
         let mine = self.lease.check_and_renew(&mut tx).await?
             && rows::advance(tx.conn(), &self.row, &record.to_string(), by, now).await?;
-        if mine { tx.commit().await? } else { tx.rollback().await? }
+        if mine {
+            tx.commit().await?
+        } else {
+            tx.rollback().await?
+        }
         Ok(mine)
     }
 
@@ -169,12 +173,7 @@ pub(super) struct Found {
 }
 
 /// The records behind `cursor` that are to be encrypted anew.
-pub(super) async fn page(
-    vault: &Vault,
-    collection: CollectionId,
-    what: What,
-    cursor: &str,
-) -> Result<Found, Failure> {
+pub(super) async fn page(vault: &Vault, collection: CollectionId, what: What, cursor: &str) -> Result<Found, Failure> {
     let version = match what {
         What::ExposedBy(version) => version,
         What::Record(record) => {

@@ -118,7 +118,9 @@ impl Ground {
     /// A part that was written, and registered if `register`.
     async fn part(&self, row: &UploadRow, register: bool) -> Name {
         let name = Name::fresh_part();
-        intents::intend(&self.store, Owner::upload(row.id, row.record, row.fence), &name, NOW.plus(DEADLINE)).await.unwrap();
+        intents::intend(&self.store, Owner::upload(row.id, row.record, row.fence), &name, NOW.plus(DEADLINE))
+            .await
+            .unwrap();
         self.objects.put(&name, vec![9; 1000]).await.unwrap();
         if register {
             let part = NewPart { name: name.clone(), start: 0, length: 1000, first_segment: 0, tags: vec![] };
@@ -292,7 +294,9 @@ async fn more_than_a_batch_is_done_in_one_round() {
     let ground = Ground::lay().await;
     for _ in 0..130 {
         let row = ground.upload().await;
-        intents::intend(&ground.store, Owner::upload(row.id, row.record, row.fence), &Name::fresh_part(), NOW).await.unwrap();
+        intents::intend(&ground.store, Owner::upload(row.id, row.record, row.fence), &Name::fresh_part(), NOW)
+            .await
+            .unwrap();
     }
     ground.clock.advance(HOUR);
     let round = ground.collector().round().await.unwrap();

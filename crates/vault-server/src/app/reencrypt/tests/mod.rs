@@ -123,7 +123,10 @@ async fn tidy(stage: &Stage) {
         };
         assert_eq!(store.number(sql).await, 0, "{table}");
     }
-    assert_eq!(store.number("SELECT COUNT(*) FROM parts").await, i64::try_from(stage.objects.media().await.len()).unwrap());
+    assert_eq!(
+        store.number("SELECT COUNT(*) FROM parts").await,
+        i64::try_from(stage.objects.media().await.len()).unwrap()
+    );
 }
 
 /// Every wrap opens, and the log convinces its verifier with every opening there is.
@@ -222,8 +225,7 @@ async fn p4_nothing_is_read_before_the_log_says_so() {
 /// A commit without an answer happened or not; whoever goes on finds out from the rows.
 #[tokio::test]
 async fn p7_a_reencryption_whose_commits_have_no_answer_is_gone_on_with() {
-    let transactions =
-        ["announce_rewrite", "intend_part", "renew_intent", "reencrypt_record", "finish_reencryption"];
+    let transactions = ["announce_rewrite", "intend_part", "renew_intent", "reencrypt_record", "finish_reencryption"];
     for fault in [Fault::NotPersisted, Fault::Persisted] {
         for transaction in transactions {
             let stage = Stage::set().await;
@@ -246,7 +248,11 @@ async fn p7_a_reencryption_whose_commits_have_no_answer_is_gone_on_with() {
                 "{transaction} {fault:?}"
             );
             assert!(opens(&stage, record, &former).await.0.is_empty(), "{transaction} {fault:?}");
-            assert_eq!(stage.play(&stage.session(&request).await).await, (StatusCode::OK, true), "{transaction} {fault:?}");
+            assert_eq!(
+                stage.play(&stage.session(&request).await).await,
+                (StatusCode::OK, true),
+                "{transaction} {fault:?}"
+            );
             assert_eq!(stage.logged("record.reencrypted").await.len(), 1, "{transaction} {fault:?}");
             tidy(&stage).await;
             sound(&stage).await;
@@ -284,7 +290,11 @@ async fn a_single_record_takes_an_incident_and_a_version_its_mark() {
         (json!({"exposed_by": 1, "reason": "x"}), 409, "key_unusable"),
         (json!({"exposed_by": 9, "reason": "x"}), 404, "not_found"),
         (json!({"record_id": one.to_string(), "reason": "x"}), 422, "invalid_value"),
-        (json!({"record_id": one.to_string(), "exposed_by": 1, "incident": "x", "reason": "x"}), 400, "invalid_request"),
+        (
+            json!({"record_id": one.to_string(), "exposed_by": 1, "incident": "x", "reason": "x"}),
+            400,
+            "invalid_request",
+        ),
         (json!({"record_id": "x", "incident": "x", "reason": "x"}), 404, "not_found"),
         (json!({"exposed_by": 1, "reason": ""}), 422, "invalid_value"),
         (json!({"exposed_by": 1, "reason": "x", "bytes_per_second": 0}), 422, "invalid_value"),
