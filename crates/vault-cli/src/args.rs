@@ -63,7 +63,7 @@ pub struct Global {
 pub enum Command {
     /// Upload a recording
     Upload(UploadArgs),
-    /// List and show records: metadata, never media
+    /// List and show records: metadata, never media; have them encrypted anew
     #[command(subcommand)]
     Records(RecordsCommand),
     /// Ask for access, decide on requests, revoke grants

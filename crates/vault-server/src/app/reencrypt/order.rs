@@ -218,7 +218,8 @@ async fn control(vault: &Vault, caller: &Caller, name: &CollectionName, to: Stat
         tx.rollback().await?;
         return Err(Code::ReencryptionNotRunning.into());
     }
-    if to == State::Cancelled {
+    if to != State::Running {
+        // A recording under way is begun anew, if at all.
         rows::end_rewrites(tx.conn(), row.id).await?;
     }
     let ticket = vault.ledger()?.enqueue(&mut tx, entry, None).await?;

@@ -219,8 +219,7 @@ impl Work<'_> {
         object: ObjectId,
     ) -> Result<Result<(RewriteId, Recorded<RecordReencrypting>), Outcome>, Trouble> {
         let (vault, now, field) = (self.vault, self.vault.clock.now(), former.field_key());
-        let staff =
-            vault.keys().map_err(Failure::from)?.staff_audit_key(row.collection).await.map_err(Failure::from)?;
+        let staff = vault.keys()?.staff_audit_key(row.collection).await.map_err(Failure::from)?;
         let entry = Draft::<RecordReencrypting>::new(now)
             .collection(row.collection)
             .kek_version(row.kek_version)

@@ -70,7 +70,7 @@ impl Work<'_> {
     /// names for the collector.
     pub(super) async fn swap(&self, swap: Swap<'_>) -> Result<Outcome, Trouble> {
         let (vault, now, record) = (self.vault, self.vault.clock.now(), swap.record);
-        let keys = vault.keys().map_err(Failure::from)?;
+        let keys = vault.keys()?;
         let collection = collections::get(vault, self.row.collection).await?;
         let staff = keys.staff_audit_key(collection.id).await.map_err(Failure::from)?;
         let fields = Fields { former: swap.former.field_key(), fresh: swap.fresh.field_key() };
