@@ -15,7 +15,7 @@ const AGAIN: Duration = Duration::from_secs(5);
 pub(super) async fn run(vault: Arc<Vault>) {
     tokio::select! {
         () = vault.stopping.cancelled() => return,
-        () = vault.opened.cancelled() => {}
+        () = vault.reconciled.cancelled() => {}
     }
     let mut worker = Worker::new();
     loop {

@@ -36,6 +36,11 @@ fn source(table: &Table) -> &'static str {
             "(SELECT number, CASE WHEN state = 'running' THEN 'cancelled' ELSE state END AS state, scope, throttle,
                 requested_by, confirmed_by, started_at, ended_at FROM cycles)"
         }
+        "reencryptions" => {
+            "(SELECT collection_id, id, kek_version, record_id,
+                CASE WHEN state IN ('running', 'paused') THEN 'cancelled' ELSE state END AS state, throttle, total, total_bytes,
+                done, done_bytes, skipped, damaged, cursor, worked_ms, started_at, updated_at, finished_at FROM reencryptions)"
+        }
         "parts" => {
             "(SELECT object_id, start, length, name, first_segment, tags FROM parts
               WHERE EXISTS (SELECT 1 FROM objects WHERE objects.id = parts.object_id))"

@@ -54,7 +54,7 @@ impl Worker {
                 break;
             }
             let name = format!("reencryption:{}", row.collection);
-            let Some(lease) = self.office.stand(vault, name).await? else { continue };
+            let Some(lease) = self.office.stand(vault, &name).await? else { continue };
             let work = Work { vault, row, lease };
             let ended = work.run().await;
             // One that is not given back is taken when it has stood still for a while.
