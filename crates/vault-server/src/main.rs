@@ -77,6 +77,9 @@ enum Command {
         /// Take out what is in the database: the same vault, damaged or newer.
         #[arg(long)]
         replace: bool,
+        /// As many recordings of the backup may have no media, since they were erased or encrypted anew after it; 1,000 unless set
+        #[arg(long, value_name = "N")]
+        without_media: Option<u64>,
     },
     /// The audit log, at the console.
     #[command(subcommand)]
@@ -187,8 +190,9 @@ fn run(command: Command) -> Result<(), CommandError> {
             say(&lines);
             outcome
         }
-        Command::Restore { config, from, public_key, sha256, known_checkpoint, keyring, replace } => {
-            let asked = restore::Asked { config, from, public_key, sha256, known_checkpoint, keyring, replace };
+        Command::Restore { config, from, public_key, sha256, known_checkpoint, keyring, replace, without_media } => {
+            let asked =
+                restore::Asked { config, from, public_key, sha256, known_checkpoint, keyring, replace, without_media };
             say(&restore::restore(&asked, std::env::vars())?);
             Ok(())
         }

@@ -81,7 +81,8 @@ pub fn run(context: &Context<'_>, args: &ReencryptArgs) -> Result<Report, Failur
         if args.plan {
             let plan: ReencryptionPlan = client.post(&path, &request)?;
             let text = format!(
-                "{} of {} records in {}, {} bytes, would be encrypted anew\nnothing was done",
+                "{} of {} records in {}, {} bytes, would be encrypted anew; backups from before have no media of them then, so make one as soon \
+                 as it is done\nnothing was done",
                 plan.records,
                 plan.looked_at,
                 clean(&plan.collection),

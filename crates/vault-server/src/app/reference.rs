@@ -4,8 +4,8 @@
 
 use vault_core::audit::entry::{Entry, Kind};
 use vault_core::ids::{
-    BindingId, CollectionId, DestructionId, GrantId, ObjectId, PersonId, RecordId, RequestId, RestoreId, SessionId,
-    TokenId,
+    BindingId, CollectionId, DestructionId, GrantId, ObjectId, PersonId, RecordId, ReencryptionId, RequestId,
+    RestoreId, SessionId, TokenId,
 };
 
 /// The declaration of the log of this generation.
@@ -150,6 +150,12 @@ pub fn destroy_requested(id: DestructionId) -> String {
 #[must_use]
 pub fn destroy_confirmed(id: DestructionId) -> String {
     format!("destroy-confirmed:{id}")
+}
+
+/// The entry that says that somebody asked for a re-encryption.
+#[must_use]
+pub fn reencryption(id: ReencryptionId) -> String {
+    format!("reencryption:{id}")
 }
 
 /// The entry that says that a destruction was cancelled.

@@ -32,6 +32,8 @@ pub struct Asked {
     pub keyring: Option<PathBuf>,
     /// Take out what is in the database.
     pub replace: bool,
+    /// As many recordings may have no media.
+    pub without_media: Option<u64>,
 }
 
 /// Restores; answers what to tell of it, in lines.
@@ -49,6 +51,7 @@ pub fn restore(asked: &Asked, variables: impl Iterator<Item = (String, String)>)
         sha256: asked.sha256.clone(),
         known_checkpoint,
         replace: asked.replace,
+        without_media: asked.without_media,
     };
     let restored = block_on(async {
         let (store, objects) = stores_where(&config, true).await?;

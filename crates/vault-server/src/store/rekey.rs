@@ -34,6 +34,16 @@ pub async fn held_tag(tx: &mut Tx, record: RecordId) -> Result<Option<FieldTag>,
     Ok(row.and_then(|row| records::key_tag(&Columns::of("records", &row)).unwrap_or_default()))
 }
 
+/// Puts the tag right of a record whose row is held.
+pub async fn put_tag(tx: &mut Tx, record: RecordId, tag: FieldTag) -> Result<(), StoreError> {
+    sqlx::query("UPDATE records SET key_tag = $2 WHERE id = $1 AND wrap IS NOT NULL")
+        .bind(record.to_string())
+        .bind(tag.as_bytes().to_vec())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
 /// Holds a record that has a key, and answers what is sealed in its row; `None` once it is erased.
 pub async fn hold(tx: &mut Tx, record: RecordId) -> Result<Option<Sealed>, StoreError> {
     let row = sqlx::query(

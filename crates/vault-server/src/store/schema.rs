@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Row};
 use super::{Store, StoreError, engine};
 
 /// The version of the schema this program was built for.
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 
 pub(super) async fn ensure(store: &Store) -> Result<(), StoreError> {
     let found = match version(store).await? {
@@ -117,7 +117,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = open(dir.path()).await.unwrap();
         let mut tx = store.begin("test").await.unwrap();
-        sqlx::query("UPDATE meta SET value = '4' WHERE name = 'schema_version'").execute(tx.conn()).await.unwrap();
+        sqlx::query("UPDATE meta SET value = '5' WHERE name = 'schema_version'").execute(tx.conn()).await.unwrap();
         tx.commit().await.unwrap();
         store.close().await;
         assert!(matches!(open(dir.path()).await, Err(StoreError::Schema { .. })));

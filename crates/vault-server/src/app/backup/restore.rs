@@ -33,7 +33,7 @@ use crate::store::{Store, Tx, backup, keys, log};
 const CHUNK: usize = 256;
 /// Parts looked for at once.
 const AT_ONCE: usize = 16;
-/// Objects with missing parts that are named; beyond that they are counted.
+/// Objects with missing parts that are taken for what erasures and re-encryptions leave; with more it is likely another store.
 const NAMED: usize = 1_000;
 
 /// What is wanted of a restore.
@@ -47,6 +47,8 @@ pub struct Wish {
     pub known_checkpoint: Option<String>,
     /// Take out what is in the database.
     pub replace: bool,
+    /// As many recordings may have no media: they were erased or encrypted anew since the backup.
+    pub without_media: Option<u64>,
 }
 
 /// What was found before anything was entered.
@@ -112,7 +114,7 @@ pub async fn restore(
     let is_upload = |bytes: &&Vec<u8>| Entry::parse(bytes).is_ok_and(|entry| entry.kind() == Kind::UploadCompleted);
     let uploads_waited = sequenced.iter().filter(is_upload).count() as u64;
     let mut facts = Facts { published, uploads_waited, ..Facts::default() };
-    let missing = missing_media(objects, folder, &verified, &mut facts, &mut progress).await?;
+    let missing = missing_media(objects, folder, &verified, wish.without_media, &mut facts, &mut progress).await?;
 
     let mut tx = store.begin("restore_backup").await?;
     if let Some(there) = &there
@@ -342,12 +344,14 @@ async fn missing_media(
     objects: &Objects,
     folder: &Folder,
     verified: &Verified,
+    allowed: Option<u64>,
     facts: &mut Facts,
     progress: &mut impl FnMut(Step),
 ) -> Result<Vec<String>, BackupError> {
     let table = named("parts")?;
     let (mut rows, of) = (chunks(folder, verified, table)?, sum(verified, table)?.rows);
     let (mut missing, mut done) = (BTreeSet::new(), 0);
+    let most = allowed.map_or(NAMED, |allowed| usize::try_from(allowed).unwrap_or(usize::MAX));
     while let Some(chunk) = rows.recv().await {
         let chunk = chunk?;
         done += chunk.len() as u64;
@@ -364,11 +368,12 @@ async fn missing_media(
             let (object, there) = found?;
             if !there {
                 facts.parts_missing += 1;
-                if missing.len() < NAMED || missing.contains(&object) {
+                if missing.len() < most || missing.contains(&object) {
                     missing.insert(object);
                 } else {
                     return Err(BackupError::Refused(format!(
-                        "parts of more than {NAMED} recordings are not in the object store: is it the right one?"
+                        "parts of more than {most} recordings are not in the object store: is it the right one? If so many were \
+                         erased or encrypted anew since the backup, say how many may be missing (--without-media N)"
                     )));
                 }
             }

@@ -489,16 +489,22 @@ impl Ledger {
         prepared: Prepared<E>,
         reference: Option<String>,
     ) -> Result<Ticket<E>, LedgerError> {
+        // A log that stopped has its key still: what takes something away is committed all the same.
+        let running = self.0.running.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let running = running.ok_or(LedgerError::Sealed)?;
         if let Some((record, tag)) = prepared.under_record()
             && rekey::held_tag(tx, record).await?.is_some_and(|held| held != tag)
         {
-            return Err(LedgerError::RecordKeyChanged);
+            // The column is a hint that anybody who writes the database can spoil. The key that the held row wraps is what counts.
+            if running.keys.field_key(record).await.is_none_or(|key| key.tag() != tag) {
+                return Err(LedgerError::RecordKeyChanged);
+            }
+            tracing::warn!(%record, "the tag of a record's key was wrong: it is mended");
+            rekey::put_tag(tx, record, tag).await?;
         }
         let (entry, sealed, openings) = prepared.into_parts();
         let new = NewEntry { entry: entry.clone(), sealed, reference };
-        // A log that stopped has its key still: what takes something away is committed all the same.
-        let running = self.0.running.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let signer = &running.ok_or(LedgerError::Sealed)?.signer;
+        let signer = &running.signer;
         log::queue(tx, signer.outbox_key(), &self.0.row_id(), &new).await?;
         // Known before the commit, so that the sequencer cannot take the row before somebody waits for it.
         let waiter = self.0.wait_for(Hash::leaf(&entry));

@@ -79,7 +79,7 @@ pub async fn close(vault: &Vault, caller: &Caller, id: SessionId) -> Result<(), 
 /// time to do it themselves. With them the keys of what they played leave this process's memory. Returns how many.
 pub async fn reap(vault: &Arc<Vault>) -> Result<usize, Failure> {
     let now = vault.clock.now();
-    let mut closed = 0;
+    let (mut closed, mut outcome) = (0, Ok(()));
     for (row, overdue) in sessions::overdue(&vault.store, now, ROUND).await? {
         let own = row.instance == vault.sessions.instance();
         if !own && now < overdue.since.plus(GRACE) {
@@ -93,13 +93,22 @@ pub async fn reap(vault: &Arc<Vault>) -> Result<usize, Failure> {
             SessionEnd::Erased => Why::Erased,
             SessionEnd::Replaced => Why::Reencrypted,
         };
-        if let Some(ticket) = end(vault, row, why, now).await? {
-            vault.ledger()?.settle_later(ticket);
-            closed += 1;
+        let session = row.id;
+        match end(vault, row, why, now).await {
+            Ok(Some(ticket)) => {
+                vault.ledger()?.settle_later(ticket);
+                closed += 1;
+            }
+            Ok(None) => {}
+            // One that meets trouble keeps no other open.
+            Err(failure) => {
+                tracing::warn!(%session, causes = failure.causes(), "a session is not closed now: {failure}");
+                outcome = Err(failure);
+            }
         }
     }
     vault.metrics.sessions_open.set(i64::try_from(vault.sessions.len()).unwrap_or(i64::MAX));
-    Ok(closed)
+    outcome.map(|()| closed)
 }
 
 /// How long the row of a closed session is kept: so long its address answers 410, and after that 404. One whose grant may

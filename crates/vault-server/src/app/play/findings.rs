@@ -102,7 +102,7 @@ impl Findings {
 /// written now.
 pub async fn write(vault: &Vault, damage: Damage) -> Result<(), Failure> {
     if let Some(object) = damage.object
-        && reencrypt::replaced(vault, object).await
+        && reencrypt::replaced(vault, damage.record, object).await
     {
         // Read by somebody who did not know yet that another object is in its place.
         return Ok(());

@@ -134,7 +134,7 @@ async fn build(
         && e.is_damage()
     {
         // Its object is gone because another took its place: an end, and no damage.
-        if reencrypt::replaced(vault, row.object).await {
+        if reencrypt::replaced(vault, row.record, row.object).await {
             return Err(Code::SessionEnded.into());
         }
         vault.sessions.findings().tell(&row, e.finding());

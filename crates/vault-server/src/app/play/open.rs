@@ -41,6 +41,7 @@ use crate::app::restrict::Subject;
 use crate::state::Vault;
 use crate::store::Tx;
 use crate::store::collections::CollectionRow;
+use crate::store::erasures;
 use crate::store::records::{self, ObjectRow, RecordRow, RecordState};
 use crate::store::sessions::{self, SessionRow};
 
@@ -195,6 +196,8 @@ async fn enter(vault: &Arc<Vault>, caller: &Caller, opening: Opening) -> Result<
     let grant = Grant::from_evidence(&approval)?.terms().grant;
 
     let mut tx = vault.store.begin("open_session").await?;
+    // Its entry needs the record's row in the end: in the order of a revocation, which holds it before the grant's.
+    let _erased = erasures::hold_key(&mut tx, record.id).await?;
     within_cap(vault, &mut tx, caller, now).await?;
     let used = sessions::usage(&mut tx, grant, record.id, day_of(now)).await?;
     let used = Used { sessions: used.sessions, records_today: used.records, this_one_today: used.this_one };

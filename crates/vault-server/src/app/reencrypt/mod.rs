@@ -23,19 +23,24 @@ pub use work::Worker;
 
 use vault_core::audit::entry::RecordReencrypted;
 use vault_core::audit::slot::SlotName;
-use vault_core::ids::ObjectId;
+use vault_core::ids::{ObjectId, RecordId};
 
 use super::ledger::LedgerError;
 use super::reference;
 use crate::state::Vault;
+use crate::store::records;
 
 /// Whether another object has taken the place of this one, by the log's word: then its parts are gone, and that is no damage. One whose entry
 /// is still on its way to the log counts too.
-pub async fn replaced(vault: &Vault, object: ObjectId) -> bool {
+pub async fn replaced(vault: &Vault, record: RecordId, object: ObjectId) -> bool {
     let Ok(ledger) = vault.ledger() else { return false };
     match ledger.find_settled::<RecordReencrypted>(&reference::object_replaced(object)).await {
         Ok(Some(done)) => done.slot(SlotName::Replaced) == Some(object.to_string().as_str()),
-        Err(LedgerError::Timeout) => true,
+        // Of a row that nobody published yet it is believed only where another object is there.
+        Err(LedgerError::Timeout) => {
+            let there = records::original(&vault.store, record).await;
+            there.is_ok_and(|there| there.is_some_and(|(row, _)| row.id != object))
+        }
         Ok(None) | Err(_) => false,
     }
 }

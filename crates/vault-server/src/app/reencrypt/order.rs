@@ -20,6 +20,7 @@ use crate::app::entry::StaffPen;
 use crate::app::error::Failure;
 use crate::app::keys::incident;
 use crate::app::people::{invalid, text};
+use crate::app::reference;
 use crate::state::Vault;
 use crate::store::collections::CollectionRow;
 use crate::store::records;
@@ -166,7 +167,7 @@ pub async fn begin(
         tx.rollback().await?;
         return Err(Code::ReencryptionRunning.into());
     }
-    let ticket = vault.ledger()?.enqueue(&mut tx, entry, None).await?;
+    let ticket = vault.ledger()?.enqueue(&mut tx, entry, Some(reference::reencryption(row.id))).await?;
     tx.commit().await?;
     if let Err(e) = vault.ledger()?.settle(ticket).await {
         // No recording is opened before the log takes entries again.

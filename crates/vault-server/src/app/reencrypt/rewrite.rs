@@ -42,7 +42,7 @@ use crate::store::{StoreError, rekey};
 const READ_AHEAD: u64 = 256 * 1024 + 4 * 32;
 
 /// How often the lease is renewed, and looked whether somebody has stopped it.
-const LOOK: Duration = Duration::from_secs(1);
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 
 /// The longest pause of a throttled one between two looks.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -146,6 +146,9 @@ impl Work<'_> {
         }
         let row = records::find(&vault.store, record).await.map_err(|e| of_rows(e.into()))?;
         let Some(row) = row.filter(|row| row.wrap.is_some()) else { return Ok(Outcome::Gone) };
+        if row.collection != self.row.collection {
+            return Err(Trouble::Damaged { finding: "record-row-damaged", object: None });
+        }
         let former = self.key_of(&row).await?;
         let found = records::original(&vault.store, record).await.map_err(|e| of_rows(e.into()))?;
         let Some((object, parts)) = found else {
@@ -207,6 +210,9 @@ impl Work<'_> {
             Code::KeyCompromised => !self.keys_are_moving().await?,
             _ => false,
         };
+        // A rotation may have moved it between the two looks.
+        let now = records::find(&self.vault.store, row.id).await?;
+        let lost = lost && now.is_some_and(|now| now.wrap == row.wrap);
         if lost { Err(Trouble::Damaged { finding: "record-key-damaged", object: None }) } else { Err(failure.into()) }
     }
 
@@ -273,7 +279,7 @@ impl Work<'_> {
         let extent = reader.length().extent();
         let mut next = 0;
         while next <= extent.last() {
-            if !self.goes_on(&mut looked).await? {
+            if !self.goes_on(record, &mut looked).await? {
                 writer.abort().await;
                 return Ok(None);
             }
@@ -298,11 +304,11 @@ impl Work<'_> {
             if writer.unsettled() >= PART_BYTES {
                 parts.extend(writer.settle().await?);
             }
-            while self.is_early(began, written) && self.goes_on(&mut looked).await? {
+            while self.is_early(began, written) && self.goes_on(record, &mut looked).await? {
                 tokio::time::sleep(PAUSE).await;
             }
         }
-        if !self.goes_on(&mut looked).await? {
+        if !self.goes_on(record, &mut looked).await? {
             writer.abort().await;
             return Ok(None);
         }
@@ -324,10 +330,11 @@ impl Work<'_> {
         due.is_some_and(|due| began.elapsed() < due)
     }
 
-    /// Whether this node goes on: asked before each read, looked up once a second.
-    async fn goes_on(&self, looked: &mut Instant) -> Result<bool, Failure> {
+    /// Whether this node goes on: asked before each read, looked up once a second. An erasure bites at once.
+    async fn goes_on(&self, record: RecordId, looked: &mut Instant) -> Result<bool, Failure> {
         let vault = self.vault;
-        if vault.stopping.is_cancelled() {
+        let erased = Err(Refusal::Restricted(Kind::RecordErased));
+        if vault.stopping.is_cancelled() || vault.restrictions.check(&Subject::new().record(record)) == erased {
             return Ok(false);
         }
         if looked.elapsed() < LOOK {

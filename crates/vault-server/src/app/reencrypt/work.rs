@@ -8,15 +8,18 @@ use std::time::Instant;
 
 use vault_api::code::Code;
 use vault_core::audit::entry::KeyOperation;
+use vault_core::audit::evidence::Recorded;
+use vault_core::audit::slot::SlotName;
 use vault_core::ids::{CollectionId, RecordId};
 use vault_core::keys::exposure::Leak;
 use vault_core::keys::wrap::KekRef;
 
-use super::rewrite::{Outcome, Trouble};
+use super::rewrite::{LOOK, Outcome, Trouble};
 use crate::app::entry::StaffPen;
 use crate::app::error::Failure;
-use crate::app::keys::{Office, held};
+use crate::app::keys::{Office, held, incident};
 use crate::app::play::findings::Damage;
+use crate::app::reference;
 use crate::state::Vault;
 use crate::store::leases::Lease;
 use crate::store::reencryptions::{self as rows, Advance, ReencryptionRow, ReencryptionState, What};
@@ -53,6 +56,12 @@ impl Worker {
             if vault.stopping.is_cancelled() {
                 break;
             }
+            // A row that somebody inserted has nothing read.
+            if let Err(failure) = wanted(vault, &row).await {
+                tracing::warn!(id = %row.id, causes = failure.causes(), "a re-encryption is not worked on: {failure}");
+                outcome = outcome.and(Err(failure));
+                continue;
+            }
             let name = format!("reencryption:{}", row.collection);
             let Some(lease) = self.office.stand(vault, &name).await? else { continue };
             let work = Work { vault, row, lease };
@@ -69,6 +78,31 @@ impl Default for Worker {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// That a key officer asked for just this, by the log's word; and of a version, that it is compromised.
+async fn wanted(vault: &Vault, row: &ReencryptionRow) -> Result<(), Failure> {
+    let found = vault.ledger()?.find_settled::<KeyOperation>(&reference::reencryption(row.id)).await?;
+    let told = |entry: &Recorded<KeyOperation>| {
+        let text = |name: &str| entry.data(name).and_then(|value| value.as_str());
+        let of_what = match row.what {
+            What::ExposedBy(version) => entry.kek_version() == Some(version),
+            What::Record(record) => {
+                entry.kek_version().is_none() && entry.slot(SlotName::Record) == Some(record.to_string().as_str())
+            }
+        };
+        of_what
+            && text("operation") == Some("reencrypt")
+            && text("reencryption") == Some(row.id.to_string().as_str())
+            && entry.collection() == Some(row.collection)
+    };
+    if !found.as_ref().is_some_and(told) {
+        return Err(Failure::new(Code::NotInLog).detail("the log does not say that anybody asked for it"));
+    }
+    if let What::ExposedBy(version) = row.what {
+        incident(vault, KekRef { collection: row.collection, version }).await?;
+    }
+    Ok(())
 }
 
 /// A re-encryption that this node works on.
@@ -98,7 +132,19 @@ impl Work<'_> {
     /// Deals with one record; false when this is not to be worked on any more.
     async fn one(&self, record: RecordId) -> Result<bool, Failure> {
         let began = Instant::now();
-        let by = match self.rewrite(record).await {
+        // What it waits for, the log or the object store, may take longer than a lease lasts.
+        let renewing = async {
+            loop {
+                tokio::time::sleep(LOOK).await;
+                let _lost_is_noticed_by_the_next_step =
+                    self.lease.renew(&self.vault.store, self.vault.clock.now()).await;
+            }
+        };
+        let rewritten = tokio::select! {
+            rewritten = self.rewrite(record) => rewritten,
+            () = renewing => return Ok(false),
+        };
+        let by = match rewritten {
             Ok(Outcome::Anew) => return Ok(true),
             Ok(Outcome::Stopped) => return Ok(false),
             Ok(Outcome::Gone) => Advance { skipped: 1, ..Advance::default() },

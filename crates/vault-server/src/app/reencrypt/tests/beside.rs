@@ -184,3 +184,57 @@ async fn p9_what_is_asked_approved_and_played_at_the_same_moment_opens_afterward
     tidy(&stage).await;
     sound(&stage).await;
 }
+
+/// The tag beside the wrap is a hint: one that is wrong holds up nothing, and is put right.
+#[tokio::test]
+async fn p12_a_wrong_tag_of_a_key_holds_up_no_entry_about_its_record() {
+    let stage = Stage::set().await;
+    let record = stage.record().await;
+    let spoilt = "UPDATE records SET key_tag = substr(wrap, 1, 16)";
+    let wrong = "SELECT COUNT(*) FROM records WHERE key_tag = substr(wrap, 1, 16)";
+    let wrong = async || stage.house.vault.store.number(wrong).await;
+    stage.house.by_hand(spoilt).await;
+    let request = stage.approved(record).await;
+    let session = stage.session(&request).await;
+    assert_eq!((stage.play(&session).await, wrong().await), ((StatusCode::OK, true), 0));
+    for act in ["playback", "grant"] {
+        stage.house.by_hand(spoilt).await;
+        if act == "playback" {
+            let (status, said) = stage.house.ask("analyst", "DELETE", &session, Value::Null).await;
+            assert_eq!(status, StatusCode::NO_CONTENT, "{said}");
+        } else {
+            let (_, shown) = stage.house.ask("analyst", "GET", &request, Value::Null).await;
+            let path = format!("/v1/grants/{}", shown["grant_id"].as_str().unwrap());
+            let (status, said) = stage.house.ask("approver", "DELETE", &path, Value::Null).await;
+            assert_eq!(status, StatusCode::OK, "{said}");
+        }
+        assert_eq!(wrong().await, 0, "{act}");
+    }
+    incident(&stage).await;
+    stage.house.by_hand(spoilt).await;
+    begin(&stage, None).await;
+    round(&stage).await;
+    assert_eq!(status_of(&stage).await["state"], "done");
+    sound(&stage).await;
+}
+
+/// Whoever writes the database has nothing decrypted by a row.
+#[tokio::test]
+async fn p4_a_row_that_nobody_asked_for_has_nothing_read() {
+    let stage = Stage::set().await;
+    let record = stage.record().await;
+    incident(&stage).await;
+    begin(&stage, None).await;
+    round(&stage).await;
+    let entries = stage.logged("record.reencrypting").await.len();
+    let id = vault_core::ids::ReencryptionId::new(crate::testing::NOW);
+    for row in [
+        format!("UPDATE reencryptions SET id = '{id}', state = 'running', cursor = ''"),
+        format!("UPDATE reencryptions SET record_id = '{record}'"),
+    ] {
+        stage.house.by_hand(row.leak()).await;
+        assert!(Worker::new().round(&stage.house.vault).await.is_err());
+    }
+    assert_eq!(stage.logged("record.reencrypting").await.len(), entries);
+    sound(&stage).await;
+}
