@@ -17,6 +17,7 @@ use crate::app::callers::Caller;
 use crate::app::collections;
 use crate::app::error::Failure;
 use crate::app::people::text;
+use crate::app::reencrypt::once_more;
 use crate::app::reference;
 use crate::state::Vault;
 use crate::store::access::{self as rows, Decided, RequestRow};
@@ -26,6 +27,10 @@ use crate::store::records;
 
 /// Approves a request: from now on its requester can open sessions, within what was asked and what the collection allows.
 pub async fn approve(vault: &Vault, caller: &Caller, id: RequestId, said: Decision) -> Result<Approved, Failure> {
+    once_more(|| approve_now(vault, caller, id, &said)).await
+}
+
+async fn approve_now(vault: &Vault, caller: &Caller, id: RequestId, said: &Decision) -> Result<Approved, Failure> {
     let now = vault.clock.now();
     let ready = ready(vault, caller, id, said, now).await?;
     let Ready { row, collection, authorised, comment } = &ready;
@@ -69,6 +74,10 @@ pub async fn approve(vault: &Vault, caller: &Caller, id: RequestId, said: Decisi
 
 /// Refuses a request.
 pub async fn deny(vault: &Vault, caller: &Caller, id: RequestId, said: Decision) -> Result<RequestFiled, Failure> {
+    once_more(|| deny_now(vault, caller, id, &said)).await
+}
+
+async fn deny_now(vault: &Vault, caller: &Caller, id: RequestId, said: &Decision) -> Result<RequestFiled, Failure> {
     let now = vault.clock.now();
     let ready = ready(vault, caller, id, said, now).await?;
     let Ready { row, collection, authorised, comment } = &ready;
@@ -114,7 +123,7 @@ async fn ready(
     vault: &Vault,
     caller: &Caller,
     id: RequestId,
-    said: Decision,
+    said: &Decision,
     now: Timestamp,
 ) -> Result<Ready, Failure> {
     let comment = match said.comment.as_deref().map(str::trim) {

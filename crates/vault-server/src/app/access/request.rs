@@ -18,6 +18,7 @@ use crate::app::callers::Caller;
 use crate::app::collections;
 use crate::app::error::Failure;
 use crate::app::people::{invalid, text};
+use crate::app::reencrypt::once_more;
 use crate::app::reference;
 use crate::state::Vault;
 use crate::store::Tx;
@@ -34,10 +35,14 @@ const CASE_NUMBER: usize = 200;
 
 /// Files a request. What it asks for must be grantable now; whether it is granted is for another person.
 pub async fn file(vault: &Vault, caller: &Caller, asked: NewAccessRequest) -> Result<RequestFiled, Failure> {
+    once_more(|| file_now(vault, caller, &asked)).await
+}
+
+async fn file_now(vault: &Vault, caller: &Caller, asked: &NewAccessRequest) -> Result<RequestFiled, Failure> {
     let now = vault.clock.now();
     let reason = text("reason", &asked.reason, REASON)?;
     let case_number = asked.case_number.as_deref().map(|given| text("case_number", given, CASE_NUMBER)).transpose()?;
-    let what = resolve(vault, caller, &asked).await?;
+    let what = resolve(vault, caller, asked).await?;
     let authorised = authorise_on::<AskAccess>(caller.held(), Place::Collection(what.collection.id))?;
 
     let request = Request {
@@ -45,9 +50,9 @@ pub async fn file(vault: &Vault, caller: &Caller, asked: NewAccessRequest) -> Re
         collection: what.collection.id,
         requester: authorised.person(),
         scope: what.scope,
-        purpose: asked.purpose,
-        rights: rights(asked.rights)?,
-        limits: asked.limits.map_or_else(Limits::default, |given| Limits {
+        purpose: asked.purpose.clone(),
+        rights: rights(asked.rights.clone())?,
+        limits: asked.limits.as_ref().map_or_else(Limits::default, |given| Limits {
             sessions: given.sessions,
             records_per_day: given.records_per_day,
         }),

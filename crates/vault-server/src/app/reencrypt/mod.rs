@@ -21,14 +21,27 @@ pub use order::{Asked, Wish, begin, cancel, pause, planned, resume};
 pub use show::status;
 pub use work::Worker;
 
+use vault_api::code::Code;
 use vault_core::audit::entry::RecordReencrypted;
 use vault_core::audit::slot::SlotName;
 use vault_core::ids::{ObjectId, RecordId};
 
+use super::error::Failure;
 use super::ledger::LedgerError;
 use super::reference;
 use crate::state::Vault;
 use crate::store::records;
+
+/// Does an act again, once, when the record was encrypted anew between the sealing of its texts and entry and its transaction.
+pub async fn once_more<T, F>(act: impl Fn() -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    match act().await {
+        Err(failure) if failure.code() == Code::RecordKeyChanged => act().await,
+        outcome => outcome,
+    }
+}
 
 /// Whether another object has taken the place of this one, by the log's word: then its parts are gone, and that is no damage. One whose entry
 /// is still on its way to the log counts too.
