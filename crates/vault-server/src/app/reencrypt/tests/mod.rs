@@ -210,7 +210,7 @@ async fn p4_nothing_is_read_before_the_log_says_so() {
         stage.house.vault.store.faults.add("append_to_log", Fault::NotPersisted);
     }
     let refused = Worker::new().round(&stage.house.vault).await.unwrap_err();
-    assert_eq!(refused.code(), vault_api::code::Code::LogUnavailable);
+    assert_eq!(refused.code(), Code::LogUnavailable);
     let made = stage.objects.made();
     // The last segment's ciphertext is looked at; nothing is opened, so nothing is written.
     assert_eq!((made.get("get media").copied(), made.get("put media")), (Some(1), None), "{made:?}");
