@@ -129,6 +129,7 @@ impl Work<'_> {
     pub(super) async fn rewrite(&self, record: RecordId) -> Result<Outcome, Trouble> {
         let trouble = match self.attempt(record).await {
             Err(trouble) => trouble,
+            Ok(Outcome::Stopped) if self.is_erased(record) => return Ok(Outcome::Gone),
             outcome => return outcome,
         };
         // An erasure takes rows and intents away in the middle of anything.
@@ -141,7 +142,7 @@ impl Work<'_> {
 
     async fn attempt(&self, record: RecordId) -> Result<Outcome, Trouble> {
         let (vault, began) = (self.vault, Instant::now());
-        if vault.restrictions.check(&Subject::new().record(record)) == Err(Refusal::Restricted(Kind::RecordErased)) {
+        if self.is_erased(record) {
             return Ok(Outcome::Gone);
         }
         let row = records::find(&vault.store, record).await.map_err(|e| of_rows(e.into()))?;
@@ -330,11 +331,15 @@ impl Work<'_> {
         due.is_some_and(|due| began.elapsed() < due)
     }
 
+    fn is_erased(&self, record: RecordId) -> bool {
+        let refused = self.vault.restrictions.check(&Subject::new().record(record));
+        refused == Err(Refusal::Restricted(Kind::RecordErased))
+    }
+
     /// Whether this node goes on: asked before each read, looked up once a second. An erasure bites at once.
     async fn goes_on(&self, record: RecordId, looked: &mut Instant) -> Result<bool, Failure> {
         let vault = self.vault;
-        let erased = Err(Refusal::Restricted(Kind::RecordErased));
-        if vault.stopping.is_cancelled() || vault.restrictions.check(&Subject::new().record(record)) == erased {
+        if vault.stopping.is_cancelled() || self.is_erased(record) {
             return Ok(false);
         }
         if looked.elapsed() < LOOK {

@@ -229,8 +229,9 @@ async fn p4_a_row_that_nobody_asked_for_has_nothing_read() {
     let entries = stage.logged("record.reencrypting").await.len();
     let id = vault_core::ids::ReencryptionId::new(crate::testing::NOW);
     for row in [
-        format!("UPDATE reencryptions SET id = '{id}', state = 'running', cursor = ''"),
-        format!("UPDATE reencryptions SET record_id = '{record}'"),
+        // What was asked for, of another record.
+        format!("UPDATE reencryptions SET state = 'running', cursor = '', kek_version = NULL, record_id = '{record}'"),
+        format!("UPDATE reencryptions SET id = '{id}', kek_version = 1, record_id = NULL"),
     ] {
         stage.house.by_hand(row.leak()).await;
         assert!(Worker::new().round(&stage.house.vault).await.is_err());
