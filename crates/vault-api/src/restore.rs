@@ -57,6 +57,11 @@ pub struct RestoreStatus {
     pub collections_renewed: u64,
     /// Key versions that were marked as compromised again.
     pub versions_compromised: u64,
+    /// Collections that are suspended: the log takes something of theirs away, and neither rows nor journal say what. Somebody looks, and
+    /// opens them again.
+    pub collections_in_doubt: u64,
+    /// Roles, tokens and persons that the log takes away, and nobody can say whose: look through them before confirming.
+    pub rights_in_doubt: u64,
     /// Records that stay restricted since their key version is destroyed.
     pub records_without_key: u64,
     /// Records that stay restricted since media of theirs is missing.

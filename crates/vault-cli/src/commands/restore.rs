@@ -54,6 +54,14 @@ fn told(status: &RestoreStatus) -> String {
         ),
         (status.collections_renewed, "collection(s) have a fresh key version, since theirs was rotated away"),
         (status.versions_compromised, "key version(s) are marked as compromised again"),
+        (
+            status.collections_in_doubt,
+            "collection(s) are suspended: the log takes something of theirs away that nobody can name",
+        ),
+        (
+            status.rights_in_doubt,
+            "role(s), token(s) or person(s) were taken away that nobody can name: look through them, then confirm",
+        ),
         (status.records_without_key, "recording(s) stay restricted: their key version is destroyed"),
         (status.records_without_media, "recording(s) stay restricted: media of theirs is missing"),
     ];

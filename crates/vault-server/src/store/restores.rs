@@ -8,6 +8,7 @@ use vault_core::ids::{BackupId, CollectionId, PersonId, RestoreId};
 use vault_core::keys::wrap::KekRef;
 use vault_core::time::Timestamp;
 
+use super::restrictions::{Act, Kind};
 use super::row::{Columns, bigint};
 use super::{Conn, StoreError, Tx};
 
@@ -153,6 +154,23 @@ pub async fn confirm(tx: &mut Tx, id: RestoreId, by: PersonId, now: Timestamp) -
     let done =
         sqlx::query(text).bind(by.to_string()).bind(now.as_millis()).bind(id.to_string()).execute(tx.conn()).await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// The counter of restrictions, as the transaction sees it.
+pub async fn counter(tx: &mut Tx) -> Result<i64, StoreError> {
+    let row = sqlx::query("SELECT value FROM counters WHERE name = 'restrictions'").fetch_one(tx.conn()).await?;
+    Columns::of("counters", &row).number("value")
+}
+
+/// How many restrictions of each kind were imposed after this number, by the journal.
+pub async fn imposed_since(conn: &mut Conn, counter: i64) -> Result<Vec<(Kind, u64)>, StoreError> {
+    let text = "SELECT kind, COUNT(*) AS n FROM restrictions WHERE counter > $1 AND act = $2 GROUP BY kind";
+    let rows = sqlx::query(text).bind(counter).bind(Act::Impose.name()).fetch_all(conn).await?;
+    let of = |row| {
+        let columns = Columns::of("restrictions", row);
+        Ok((columns.parsed("kind")?, columns.unsigned("n")?))
+    };
+    rows.iter().map(of).collect()
 }
 
 /// Keeps the records of these objects from being used, those that are available; answers how many.

@@ -5,7 +5,7 @@
 //! what is left to do is done at the next start.
 
 use core::time::Duration;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
@@ -21,7 +21,7 @@ use vault_core::time::Clock;
 
 use super::verify::Verified;
 use super::{BackupError, Folder, verify};
-use crate::app::ledger::{self, DESTROY, Ledger};
+use crate::app::ledger::{self, DESTROY, Ledger, restricts};
 use crate::clock::SystemClock;
 use crate::metrics::Metrics;
 use crate::objects::{Name, Objects};
@@ -62,6 +62,12 @@ pub struct Facts {
     pub parts_missing: u64,
     /// Records that are kept from being used for that reason.
     pub records_without_media: u64,
+    /// The number of the backup's last restriction: later ones are the journal's.
+    #[serde(default)]
+    pub restrictions: i64,
+    /// Restrictions that the backup has and whose entry was appended after it, by their kind.
+    #[serde(default)]
+    pub taken_waited: BTreeMap<String, u64>,
 }
 
 /// A backup whose rows are in the database.
@@ -114,6 +120,9 @@ pub async fn restore(
     let is_upload = |bytes: &&Vec<u8>| Entry::parse(bytes).is_ok_and(|entry| entry.kind() == Kind::UploadCompleted);
     let uploads_waited = sequenced.iter().filter(is_upload).count() as u64;
     let mut facts = Facts { published, uploads_waited, ..Facts::default() };
+    for kind in sequenced.iter().filter_map(|bytes| restricts(Entry::parse(bytes).ok()?.kind())) {
+        *facts.taken_waited.entry(kind.name().to_owned()).or_default() += 1;
+    }
     let missing = missing_media(objects, folder, &verified, wish.without_media, &mut facts, &mut progress).await?;
 
     let mut tx = store.begin("restore_backup").await?;
@@ -127,6 +136,7 @@ pub async fn restore(
     backup::clear(&mut tx).await?;
     enter(&mut tx, folder, &verified, &sequenced, &mut progress).await?;
     restores::raise_fence(&mut tx, fence.unwrap_or(0)).await?;
+    facts.restrictions = restores::counter(&mut tx).await?;
     facts.records_without_media = restores::restrict_records_of(&mut tx, &missing).await?;
     let now = clock.now();
     let made = BackupRow {

@@ -61,7 +61,7 @@ pub use evidence::{OpeningState, Page, SlotView, View};
 pub use keys::VaultKeys;
 pub use recover::{is_followed, published_checkpoint, published_entries};
 pub use remains::{Remains, remains};
-pub use taken::{DESTROY, KeyFacts, TakenAway};
+pub use taken::{DESTROY, KeyFacts, TakenAway, restricts};
 
 use crate::metrics::Metrics;
 use crate::objects::Objects;

@@ -76,6 +76,12 @@ const fn taken(kind: Kind) -> Option<(Restricted, SlotName)> {
     }
 }
 
+/// The kind of restriction that an entry of this kind tells of, where it does not say of what in the clear.
+#[must_use]
+pub fn restricts(kind: Kind) -> Option<Restricted> {
+    taken(kind).map(|(restricted, _)| restricted)
+}
+
 /// What an entry says was done to a version of a collection's key: it is named in the clear.
 fn of_key<'e>(entry: &'e Entry<'_>) -> Option<(KekRef, &'e str)> {
     let operation = entry.data("operation")?.as_str()?;
@@ -154,7 +160,7 @@ impl Ledger {
 
     /// Shows every entry of the published log, read against the signed root: the one way to know that something is not in it. For
     /// what is done seldom, and cannot be undone.
-    pub async fn read_through(&self, mut each: impl FnMut(&Entry<'_>)) -> Result<(), LedgerError> {
+    pub async fn read_through(&self, mut each: impl FnMut(u64, &Entry<'_>)) -> Result<(), LedgerError> {
         let running = self.running()?;
         let published = running.published();
         let mut edge = Edge::default();
@@ -164,9 +170,10 @@ impl Ledger {
                 return Err(LedgerError::Tile(TileError::Contents));
             }
             for bytes in entries {
+                let index = edge.size();
                 edge.append(Hash::leaf(&bytes));
                 if let Ok(entry) = Entry::parse(&bytes) {
-                    each(&entry);
+                    each(index, &entry);
                 }
             }
             edge.settle();

@@ -4,9 +4,11 @@
 //! | file | does |
 //! | --- | --- |
 //! | `reconcile` | when the vault is opened: keys, records, and the entry that says what was restored |
+//! | `doubt` | what the log takes away and the journal does not name: what it may be about is suspended |
 //! | `confirm` | a key officer says that the vault may be used like any other |
 
 mod confirm;
+mod doubt;
 mod reconcile;
 #[cfg(test)]
 mod tests;
@@ -55,6 +57,12 @@ struct Report {
     compromised: u64,
     /// Records whose key version is destroyed.
     records_without_key: u64,
+    /// Collections that are suspended since the log takes something of theirs away that nobody can name.
+    #[serde(default)]
+    collections_in_doubt: u64,
+    /// Roles, tokens and persons that the log takes away and nobody can name.
+    #[serde(default)]
+    rights_in_doubt: u64,
 }
 
 fn read<T: for<'d> Deserialize<'d>>(text: &str) -> Result<T, Failure> {
@@ -86,6 +94,8 @@ fn shown(row: &RestoreRow) -> Result<RestoreStatus, Failure> {
         collections_renewed: report.renewed,
         versions_compromised: report.compromised,
         records_without_key: report.records_without_key,
+        collections_in_doubt: report.collections_in_doubt,
+        rights_in_doubt: report.rights_in_doubt,
         records_without_media: facts.records_without_media,
         parts_missing: facts.parts_missing,
         confirmed_by: row.confirmed_by.map(|person| person.to_string()),

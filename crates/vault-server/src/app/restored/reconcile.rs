@@ -14,6 +14,7 @@ use vault_core::ids::CollectionId;
 use vault_core::keys::lifecycle::{Demand, KeyState, Policy};
 use vault_core::keys::wrap::KekRef;
 
+use super::doubt::Doubts;
 use super::{Report, hash, read};
 use crate::app::backup::restore::Facts;
 use crate::app::entry::StaffPen;
@@ -61,9 +62,12 @@ pub async fn reconcile(vault: &Vault, known: &BTreeMap<CollectionId, KeyFacts>) 
     };
     let facts: Facts = read(&row.facts)?;
     report.replayed = facts.published.saturating_sub(row.log_size);
+    let doubts = Doubts::of(vault, &row, &facts).await?;
+    report.collections_in_doubt = doubts.collections.len() as u64;
+    report.rights_in_doubt = doubts.rights;
     let since = uploads_since(vault, row.log_size, size.min(facts.published)).await?;
     report.uploads_lost = since.saturating_sub(facts.uploads_waited);
-    say(vault, &row, &report).await
+    say(vault, &row, &report, &doubts).await
 }
 
 fn lost(known: &BTreeMap<CollectionId, KeyFacts>, there: &[CollectionId]) -> u64 {
@@ -148,8 +152,9 @@ async fn uploads_since(vault: &Vault, from: u64, to: u64) -> Result<u64, Failure
 }
 
 /// The entry that tells of it, with the report in the transaction.
-async fn say(vault: &Vault, row: &RestoreRow, report: &Report) -> Result<(), Failure> {
-    let pen = StaffPen::of(vault, None).await?;
+async fn say(vault: &Vault, row: &RestoreRow, report: &Report, doubts: &Doubts) -> Result<(), Failure> {
+    let (pen, now) = (StaffPen::of(vault, None).await?, vault.clock.now());
+    let suspensions = doubts.entries(vault, now).await?;
     let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let facts: Facts = read(&row.facts)?;
     // A row of a restore excuses no opening that is gone otherwise: what came back has none up to its end.
@@ -161,13 +166,15 @@ async fn say(vault: &Vault, row: &RestoreRow, report: &Report) -> Result<(), Fai
     let first = kept.map_or(row.log_size, |kept| kept + 1);
     let written = serde_json::to_string(report).map_err(|e| Failure::new(Code::Internal).because(e))?;
     let draft = pen
-        .draft::<VaultRestored>(vault.clock.now(), None)
+        .draft::<VaultRestored>(now, None)
         .data("operation", "restored")
         .data("manifest_sha256", row.manifest_sha256.clone())
         .data("report_sha256", hash(&written))
         .data(LOG_SIZE, number(first))
         .data(REPLAYED, number(end - first))
         .data("uploads_lost", number(report.uploads_lost))
+        .data("collections_in_doubt", number(report.collections_in_doubt))
+        .data("rights_in_doubt", number(report.rights_in_doubt))
         .data("versions_lost", number(report.versions_lost.len() as u64))
         .data("records_restricted", number(report.records_without_key + facts.records_without_media));
     let mut tx = vault.store.begin("reconcile_restore").await?;
@@ -176,7 +183,12 @@ async fn say(vault: &Vault, row: &RestoreRow, report: &Report) -> Result<(), Fai
     }
     let reference = Some(reference::restored(row.id));
     let ticket = vault.ledger()?.enqueue(&mut tx, pen.prepare(draft)?, reference).await?;
-    tx.commit().await?;
+    for entry in suspensions {
+        let suspended = vault.ledger()?.enqueue(&mut tx, entry, None).await?;
+        vault.ledger()?.settle_later(suspended);
+    }
+    let imposed = doubts.suspend(vault, &mut tx, now).await?;
+    vault.restrictions.commit(tx, imposed).await?;
     vault.ledger()?.settle_later(ticket);
     tracing::warn!(report = written, "a restore is reconciled with the log");
     Ok(())

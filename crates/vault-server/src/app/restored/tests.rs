@@ -6,6 +6,8 @@ use serde_json::json;
 use crate::app::backup::{BackupError, Folder, Wish, create, restore};
 use crate::app::keys::carry_out_due;
 use crate::app::succession::Examination;
+use crate::objects::Name;
+use crate::objects::faulty::Faulty;
 use crate::store::faults::Fault;
 use crate::testing::{House, Recordings, oracle, passphrase};
 use vault_core::audit::succession::Because;
@@ -227,4 +229,89 @@ async fn p7_nobody_is_let_in_before_a_restore_is_reconciled() {
     assert_eq!(shown().await, StatusCode::OK);
     assert!(vault.unseal(passphrase()).await.is_err(), "it is open");
     vault.close().await;
+}
+
+/// The database was lost between an act's commit and its place in the journal: the published log has the entry, and nobody its openings.
+#[tokio::test]
+async fn p6_what_the_log_takes_away_and_no_journal_names_stays_restricted() {
+    for journalled in [true, false] {
+        let objects = std::sync::Arc::new(Faulty::default());
+        let house = House::over(objects.objects()).await;
+        let recordings = Recordings::open(&house).await;
+        take_in(&house, &recordings).await;
+        let room = tempfile::tempdir().unwrap();
+        let folder = Folder::begin(&room.path().join("backup")).unwrap();
+        let vault = &house.vault;
+        create(&vault.store, &vault.objects, vault.clock.as_ref(), &vault.config.log_name, &folder).await.unwrap();
+        let counter = "SELECT value FROM counters WHERE name = 'restrictions'";
+        let before = vault.store.number(counter).await;
+        let (_, records) = house.ask("auditor", "GET", "/v1/records", json!(null)).await;
+        let record = records["items"][0]["id"].as_str().unwrap();
+        let why = json!({"reason": "Asked for"});
+        let (status, said) = house.ask("approver", "DELETE", &format!("/v1/records/{record}"), why.clone()).await;
+        assert_eq!(status, StatusCode::OK, "{said}");
+        let person = format!("/v1/people/{}/disable", house.id("analyst"));
+        let (status, said) = house.ask("administrator", "POST", &person, why.clone()).await;
+        assert!(status.is_success(), "{said}");
+        let after = vault.store.number(counter).await;
+        house.stop().await;
+        if !journalled {
+            let vault = house.console().await;
+            for number in before + 1..=after {
+                vault.objects.delete(&Name::journal(number)).await.unwrap();
+            }
+            vault.close().await;
+        }
+        put_back_stopped(&house, &folder).await.unwrap();
+        let house = house.started().await.unwrap();
+        let (_, said) = house.ask("key-officer", "GET", "/v1/restore", json!(null)).await;
+        let doubts = u64::from(!journalled);
+        assert_eq!(
+            (&said["collections_in_doubt"], &said["rights_in_doubt"]),
+            (&json!(doubts), &json!(doubts)),
+            "{said}"
+        );
+        let (_, collection) = house.ask("administrator", "GET", "/v1/collections/demo", json!(null)).await;
+        assert_eq!(collection["state"], if journalled { "open" } else { "suspended" }, "{collection}");
+        let (status, _) = recordings.begin(&house, Some(recording().len())).await;
+        assert_eq!(status == StatusCode::CREATED, journalled, "{status}");
+        // Somebody has looked, and opens it again.
+        if !journalled {
+            let open = "/v1/collections/demo/open";
+            let (status, said) = house.ask("administrator", "POST", open, json!({})).await;
+            assert_eq!(status, StatusCode::OK, "{said}");
+            assert_eq!(recordings.begin(&house, Some(recording().len())).await.0, StatusCode::CREATED);
+        }
+        oracle::sound(&house.vault, &[]).await;
+    }
+}
+
+/// A collection that was suspended after the backup comes back suspended, by the log's word.
+#[tokio::test]
+async fn p6_a_collection_that_was_suspended_since_the_backup_is_so_again() {
+    let objects = std::sync::Arc::new(Faulty::default());
+    let house = House::over(objects.objects()).await;
+    let recordings = Recordings::open(&house).await;
+    let room = tempfile::tempdir().unwrap();
+    let folder = Folder::begin(&room.path().join("backup")).unwrap();
+    let vault = &house.vault;
+    create(&vault.store, &vault.objects, vault.clock.as_ref(), &vault.config.log_name, &folder).await.unwrap();
+    let counter = "SELECT value FROM counters WHERE name = 'restrictions'";
+    let before = vault.store.number(counter).await;
+    let suspend = "/v1/collections/demo/suspend";
+    let (status, said) = house.ask("administrator", "POST", suspend, json!({"reason": "Looked into"})).await;
+    assert!(status.is_success(), "{said}");
+    let after = vault.store.number(counter).await;
+    house.stop().await;
+    let vault = house.console().await;
+    for number in before + 1..=after {
+        vault.objects.delete(&Name::journal(number)).await.unwrap();
+    }
+    vault.close().await;
+    put_back_stopped(&house, &folder).await.unwrap();
+    let house = house.started().await.unwrap();
+    let (_, said) = house.ask("key-officer", "GET", "/v1/restore", json!(null)).await;
+    assert_eq!(said["collections_in_doubt"], 1, "{said}");
+    assert_ne!(recordings.begin(&house, Some(recording().len())).await.0, StatusCode::CREATED);
+    oracle::sound(&house.vault, &[]).await;
 }

@@ -28,7 +28,7 @@ impl Undone {
         let mut undone = Self::default();
         let ledger = vault.ledger()?;
         ledger
-            .read_through(|entry| {
+            .read_through(|_, entry| {
                 let cycle = entry.data(CYCLE).and_then(|value| value.as_number());
                 match (entry.kind(), entry.data("operation").and_then(|value| value.as_str()), cycle) {
                     (Kind::KeyOperation | Kind::RootOperation, Some(CANCELLED), _) => {
