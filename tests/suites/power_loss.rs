@@ -238,6 +238,15 @@ fn noise(vault: &Vault, over: &AtomicBool, chance: &mut Chance) {
     }
 }
 
+/// Ends the noise when it goes.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Everything a vault confirms, one act after the other, recorded.
 fn record() -> Recording {
     let folder = vault::room();
@@ -250,9 +259,9 @@ fn record() -> Recording {
             let (vault, over) = (&vault, &over);
             scope.spawn(move || noise(vault, over, &mut Chance::new(seed)));
         }
-        let steps = acts(&vault);
-        over.store(true, Ordering::Relaxed);
-        steps
+        // Also when an act fails: the noise would go on for ever, and the failure would be told by nobody.
+        let _over = Over(&over);
+        acts(&vault)
     });
     let asked = answered() - before;
     // The server, then the recorder, which writes out what it has.

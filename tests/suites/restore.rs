@@ -250,8 +250,19 @@ fn p9_a_loss_that_a_checkpoint_from_outside_proves_is_not_signed_over() {
     let objects = stage.vault.room().join("objects.before");
     copy(&stage.vault.data().join("objects"), &objects);
     let _second = stage.upload();
+    // An upload is answered once its entry is committed, which may be a moment before a checkpoint covers it.
+    let auditor = stage.vault.person("auditor");
+    let uploads = || {
+        let page = auditor.get("/v1/audit/entries?type=upload.completed&limit=500").expect(200).json();
+        page["items"].as_array().map_or(0, Vec::len)
+    };
+    let started = Instant::now();
+    while uploads() < 2 {
+        assert!(started.elapsed() < PATIENCE, "no checkpoint covers the second upload");
+        std::thread::sleep(Duration::from_millis(10));
+    }
     let checkpoint = stage.vault.room().join("checkpoint");
-    let seen = stage.vault.person("auditor").get("/v1/audit/log/checkpoint").expect(200);
+    let seen = auditor.get("/v1/audit/log/checkpoint").expect(200);
     std::fs::write(&checkpoint, &seen.body).expect("the checkpoint");
     assert!(stage.vault.stop().success());
     stage.lose_the_database();
