@@ -156,12 +156,6 @@ pub async fn confirm(tx: &mut Tx, id: RestoreId, by: PersonId, now: Timestamp) -
     Ok(done.rows_affected() == 1)
 }
 
-/// The counter of restrictions, as the transaction sees it.
-pub async fn counter(tx: &mut Tx) -> Result<i64, StoreError> {
-    let row = sqlx::query("SELECT value FROM counters WHERE name = 'restrictions'").fetch_one(tx.conn()).await?;
-    Columns::of("counters", &row).number("value")
-}
-
 /// How many restrictions of each kind were imposed after this number, by the journal.
 pub async fn imposed_since(conn: &mut Conn, counter: i64) -> Result<Vec<(Kind, u64)>, StoreError> {
     let text = "SELECT kind, COUNT(*) AS n FROM restrictions WHERE counter > $1 AND act = $2 GROUP BY kind";

@@ -56,8 +56,8 @@ async fn insert(tx: &mut Tx, text: &'static str, numbered: Numbered, journalled:
 }
 
 /// The counter's present value.
-pub async fn counter(reader: &mut Reader) -> Result<i64, StoreError> {
-    let row = sqlx::query("SELECT value FROM counters WHERE name = 'restrictions'").fetch_one(reader.conn()).await?;
+pub async fn counter(conn: &mut Conn) -> Result<i64, StoreError> {
+    let row = sqlx::query("SELECT value FROM counters WHERE name = 'restrictions'").fetch_one(conn).await?;
     Ok(row.try_get(0)?)
 }
 

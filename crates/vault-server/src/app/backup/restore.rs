@@ -27,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::objects::{Name, Objects};
 use crate::store::log::Head;
 use crate::store::restores::{self, BackupRow, RestoreRow};
+use crate::store::restrictions;
 use crate::store::{Store, Tx, backup, keys, log};
 
 /// Rows handed from the reading thread to the database at once.
@@ -136,7 +137,7 @@ pub async fn restore(
     backup::clear(&mut tx).await?;
     enter(&mut tx, folder, &verified, &sequenced, &mut progress).await?;
     restores::raise_fence(&mut tx, fence.unwrap_or(0)).await?;
-    facts.restrictions = restores::counter(&mut tx).await?;
+    facts.restrictions = restrictions::counter(tx.conn()).await?;
     facts.records_without_media = restores::restrict_records_of(&mut tx, &missing).await?;
     let now = clock.now();
     let made = BackupRow {

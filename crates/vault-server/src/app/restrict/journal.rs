@@ -69,7 +69,7 @@ pub async fn catch_up(store: &Store, objects: &Objects) -> Result<usize, Restric
 /// A page at a time. A counter set far ahead by hand ends the reading at the first long run of missing entries.
 pub async fn read_to_counter(store: &Store, objects: &Objects, view: &View) -> Result<(), RestrictError> {
     let mut reader = store.read().await?;
-    let known = rows::counter(&mut reader).await?;
+    let known = rows::counter(reader.conn()).await?;
     drop(reader);
     let mut missing = 0;
     let mut entries = stream::iter(1..=known)
@@ -107,7 +107,7 @@ pub struct Replayed {
 /// Reads what the journal holds beyond the database's counter, and enters it: the database came from an older copy.
 pub async fn replay(store: &Store, objects: &Objects) -> Result<Replayed, RestrictError> {
     let mut reader = store.read().await?;
-    let mut known = rows::counter(&mut reader).await?;
+    let mut known = rows::counter(reader.conn()).await?;
     drop(reader);
     let mut replayed = Replayed::default();
     let mut ahead = 1;

@@ -29,7 +29,7 @@ impl Restrictions {
     pub async fn poll(&self) -> Result<(), RestrictError> {
         let began = self.view.elapsed();
         let mut reader = self.store.read_at_once().await?;
-        let counter = rows::counter(&mut reader).await?;
+        let counter = rows::counter(reader.conn()).await?;
         let mut seen = self.view.seen();
         if counter < seen {
             return Err(RestrictError::WentBack);

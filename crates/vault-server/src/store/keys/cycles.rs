@@ -177,7 +177,7 @@ pub async fn keks_now(conn: &mut Conn) -> Result<Vec<KekNow>, StoreError> {
 }
 
 /// Collections that there are, and that have keys.
-pub async fn collections_with_keys(conn: &mut Conn) -> Result<Vec<CollectionId>, StoreError> {
+pub async fn collections_there(conn: &mut Conn) -> Result<Vec<CollectionId>, StoreError> {
     let text = "SELECT id FROM collections WHERE EXISTS (SELECT 1 FROM keks WHERE keks.collection_id = collections.id)";
     let rows = sqlx::query(text).fetch_all(conn).await?;
     rows.iter().map(|row| Columns::of("collections", row).parsed("id")).collect()

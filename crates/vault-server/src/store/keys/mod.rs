@@ -24,7 +24,7 @@ pub use children::{
     HeldWrap, all_wraps, child, children, holds_records, move_records, put_child, record_wraps, records_held,
 };
 pub use cycles::{
-    CycleRow, CycleState, KekNow, collections_with_keys, confirm_cycle, end_cycle, highest_cycle, hold_cycle,
+    CycleRow, CycleState, KekNow, collections_there, confirm_cycle, end_cycle, highest_cycle, hold_cycle,
     kek_destructions, keks_now, last_cycle, request_cycle, rotations_open,
 };
 pub use destructions::{

@@ -156,7 +156,7 @@ fn under_way(number: u32) -> Failure {
 /// Every version that is alive, of every collection, and the highest epoch.
 async fn scope_now(vault: &Vault, conn: &mut Conn) -> Result<Scope, Failure> {
     let epoch = vault.keys()?.epochs()?.iter().map(|epoch| epoch.epoch).max().ok_or(Code::Internal)?;
-    let known = keys::collections_with_keys(conn).await?;
+    let known = keys::collections_there(conn).await?;
     let alive = keys::keks_now(conn).await?.into_iter();
     // Rows of a collection that there is not hold nothing of the vault's, and nothing up.
     let alive = alive.filter(|one| one.state != KeyState::Destroyed && known.contains(&one.kek.collection));
