@@ -14,6 +14,7 @@ use vault_core::audit::evidence::Recorded;
 use vault_core::audit::slot::{OpeningKeys, OpeningUnder, SlotName};
 use vault_core::ids::{ObjectId, RecordId, RewriteId};
 use vault_core::keys::hierarchy::RecordKey;
+use vault_core::keys::wrap::KekRef;
 use vault_core::media::PLAIN_AT;
 use vault_core::media::disclosure::Disclosure;
 use vault_core::media::object::ObjectContext;
@@ -32,6 +33,7 @@ use crate::app::restrict::{Kind, Refusal, Subject};
 use crate::app::upload;
 use crate::app::upload::receive::PART_BYTES;
 use crate::app::upload::writer::{Ground, Position, SegmentWriter};
+use crate::custody::{CustodyError, KeyError};
 use crate::store::intents::Owner;
 use crate::store::records::{self, ObjectRow, RecordRow};
 use crate::store::reencryptions::{self as rows, ReencryptionState};
@@ -209,6 +211,12 @@ impl Work<'_> {
         let lost = match failure.code() {
             Code::IntegrityFailure | Code::KeyUnusable => true,
             Code::KeyCompromised => !self.keys_are_moving().await?,
+            // The version's own wrap does not open: what it holds is lost until somebody mends it, and the others go on.
+            Code::KeyringUnusable => {
+                let kek = KekRef { collection: row.collection, version: row.kek_version };
+                let opened = self.vault.keys()?.kek(kek).await.map(drop);
+                matches!(opened, Err(KeyError::Custody(CustodyError::Unwrap(_))))
+            }
             _ => false,
         };
         // A rotation may have moved it between the two looks.

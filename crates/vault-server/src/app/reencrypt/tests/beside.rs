@@ -239,3 +239,21 @@ async fn p4_a_row_that_nobody_asked_for_has_nothing_read() {
     assert_eq!(stage.logged("record.reencrypting").await.len(), entries);
     sound(&stage).await;
 }
+
+/// A version that does not open by the root costs what it holds, and the re-encryption comes to its end.
+#[tokio::test]
+async fn p12_a_version_that_does_not_open_costs_what_it_holds_and_holds_nothing_up() {
+    let stage = Stage::set().await;
+    let record = stage.record().await;
+    incident(&stage).await;
+    begin(&stage, None).await;
+    let row = records::find(&stage.house.vault.store, record).await.unwrap().unwrap();
+    // The commitment of another wrap.
+    let spoilt = "UPDATE keks SET wrap = (SELECT wrap FROM keks AS k WHERE k.version = 1 AND k.collection_id = keks.collection_id)
+                  WHERE version = 2";
+    stage.house.by_hand(spoilt).await;
+    stage.house.vault.keys.forget(vault_core::keys::wrap::KekRef { collection: row.collection, version: 2 });
+    round(&stage).await;
+    let shown = status_of(&stage).await;
+    assert_eq!((&shown["state"], &shown["damaged"]), (&json!("done"), &json!(1)), "{shown}");
+}
