@@ -77,10 +77,11 @@ fn clippy() -> Outcome {
     run::check(cargo)
 }
 
-/// The programs that suites and node clients start as child processes.
+/// The programs that suites and node clients start as child processes, and the tests beside them: what is built
+/// together has one set of features, and no dependency is built twice.
 fn programs() -> Outcome {
     let mut cargo = run::cargo();
-    cargo.args(["build", "--quiet", "--locked", "--workspace", "--bins"]);
+    cargo.args(["build", "--quiet", "--locked", "--workspace", "--bins", "--tests"]);
     run::check(cargo)
 }
 

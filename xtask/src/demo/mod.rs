@@ -50,9 +50,9 @@ pub fn main(options: &Options) -> Result<ExitCode, String> {
 fn build(debug: bool) -> Result<PathBuf, String> {
     let mut cargo = run::cargo();
     cargo.args(["build", "--locked", "--message-format=json-render-diagnostics"]);
-    // The debug build takes the whole workspace's features, so that it shares what tests have built.
+    // The debug build takes the features of the whole workspace and its tests, so that it shares what they have built.
     cargo.args(if debug {
-        ["--workspace", "--bins"].as_slice()
+        ["--workspace", "--bins", "--tests"].as_slice()
     } else {
         &["--release", "-p", "vault-server", "-p", "vault-cli"]
     });
