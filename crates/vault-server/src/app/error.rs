@@ -11,7 +11,7 @@ use vault_core::access::role::Action;
 use vault_core::keys::keyring::KeyringError;
 use vault_core::keys::lifecycle::KeyState;
 
-use crate::custody::{CustodyError, KeyError, ResumeError};
+use crate::custody::{CustodyError, FileError, KeyError, ResumeError};
 use crate::objects::{ObjectError, OpenError, Unfit};
 use crate::store::StoreError;
 
@@ -215,6 +215,12 @@ impl From<Unfit> for Failure {
     }
 }
 
+/// Whether the operating system refused: a full disk, a directory that may only be read. A file that is there and is not what
+/// it should be does not come right by waiting.
+const fn is_passing(e: &CustodyError) -> bool {
+    matches!(e, CustodyError::File(FileError::Io { .. }))
+}
+
 impl From<KeyError> for Failure {
     fn from(e: KeyError) -> Self {
         let code = match &e {
@@ -225,6 +231,7 @@ impl From<KeyError> for Failure {
             // Too short or too long to be one.
             KeyError::Custody(CustodyError::Passphrase(_)) => Code::WrongPassphrase,
             KeyError::Custody(CustodyError::NotSealed) => Code::NotSealed,
+            KeyError::Custody(e) if is_passing(e) => Code::Unavailable,
             KeyError::Custody(_) | KeyError::Foreign { .. } | KeyError::NotInitialised | KeyError::Setting { .. } => {
                 Code::KeyringUnusable
             }
@@ -233,12 +240,56 @@ impl From<KeyError> for Failure {
             KeyError::NoActiveKey(_) | KeyError::State { .. } => Code::KeyUnusable,
             KeyError::Missing(_) | KeyError::Wrap { .. } | KeyError::LogKey(_) => Code::IntegrityFailure,
             KeyError::Resume(ResumeError::Gone(_)) => Code::UploadExpired,
-            KeyError::Resume(ResumeError::Custody(_)) => Code::Unavailable,
+            KeyError::Resume(ResumeError::Custody(e)) if is_passing(e) => Code::Unavailable,
+            KeyError::Resume(ResumeError::Custody(CustodyError::Unwrap(_))) => Code::IntegrityFailure,
+            KeyError::Resume(ResumeError::Custody(_)) => Code::KeyringUnusable,
             KeyError::Store(_) => {
                 let KeyError::Store(e) = e else { return Self::new(Code::Internal) };
                 return e.into();
             }
         };
         Self::new(code).because(e)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn code(e: CustodyError) -> Code {
+        Failure::from(KeyError::Custody(e)).code()
+    }
+
+    #[test]
+    fn what_the_operating_system_refuses_passes_and_a_file_that_is_none_does_not() {
+        let path = || PathBuf::from("keyring");
+        for errno in [
+            rustix::io::Errno::NOSPC,
+            rustix::io::Errno::DQUOT,
+            rustix::io::Errno::ROFS,
+            rustix::io::Errno::ACCESS,
+            rustix::io::Errno::IO,
+            rustix::io::Errno::MFILE,
+        ] {
+            let refused = || FileError::Io { act: "write", path: path(), source: errno.into() };
+            assert_eq!(code(refused().into()), Code::Unavailable, "{errno:?}");
+            assert_eq!(Failure::from(KeyError::Custody(refused().into())).retry_after_seconds(), Some(1));
+            let resume = KeyError::Resume(ResumeError::from(refused()));
+            assert_eq!(Failure::from(resume).code(), Code::Unavailable, "{errno:?}");
+        }
+        for lasting in [
+            CustodyError::File(FileError::Missing(path())),
+            CustodyError::File(FileError::Symlink(path())),
+            CustodyError::File(FileError::Exposed { path: path(), mode: 0o644 }),
+            CustodyError::Keyring { path: path(), source: KeyringError::Damaged },
+            CustodyError::Keyring { path: path(), source: KeyringError::Older },
+        ] {
+            let shown = lasting.to_string();
+            assert_eq!(code(lasting), Code::KeyringUnusable, "{shown}");
+        }
+        let resume = KeyError::Resume(ResumeError::from(FileError::TooLong(path())));
+        assert_eq!(Failure::from(resume).code(), Code::KeyringUnusable);
     }
 }

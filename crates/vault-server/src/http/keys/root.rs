@@ -34,8 +34,8 @@ async fn show_root(State(vault): State<Arc<Vault>>, SignedIn(caller): SignedIn) 
 #[utoipa::path(post, path = "/v1/root/rotate", tag = "keys", security(("bearer" = [])), request_body = Option<RotateRoot>,
     responses((status = 200, body = RootStatus), (status = 400, body = Problem), (status = 401, body = Problem),
         (status = 403, body = Problem), (status = 422, body = Problem),
-        (status = 500, body = Problem, description = "`keyring_unusable`: the keyring could not be stored; nothing has changed"),
-        (status = 503, body = Problem)))]
+        (status = 500, body = Problem, description = "`keyring_unusable`: the keyring file is not this vault's, or damaged; nothing has changed"),
+        (status = 503, body = Problem, description = "`unavailable`: the keyring could not be stored; nothing has changed")))]
 async fn rotate_root(
     State(vault): State<Arc<Vault>>,
     SignedIn(caller): SignedIn,

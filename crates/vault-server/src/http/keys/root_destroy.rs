@@ -52,8 +52,8 @@ async fn destroy(
         (status = 403, body = Problem, description = "`self_approval`: the same person asked for it; `not_in_log`"),
         (status = 404, body = Problem),
         (status = 409, body = Problem, description = "`key_in_use` with the member `inventory`; `conflict`: nothing to confirm; `key_unusable`: destroyed"),
-        (status = 500, body = Problem, description = "`keyring_unusable`: the keyring could not be stored; the epoch is still there"),
-        (status = 503, body = Problem)))]
+        (status = 500, body = Problem, description = "`keyring_unusable`: the keyring file is not this vault's, or damaged; the epoch is still there"),
+        (status = 503, body = Problem, description = "`unavailable`: the keyring could not be stored; the epoch is still there")))]
 async fn confirm(
     State(vault): State<Arc<Vault>>,
     SignedIn(caller): SignedIn,
