@@ -15,8 +15,9 @@ use vault_core::keys::keyring::{
 };
 use vault_core::keys::wrap::{self, KekRef};
 use vault_core::time::Timestamp;
+use zeroize::Zeroizing;
 
-use super::{Custody, CustodyError, Destroyed, RootWrap, Worth, private_file};
+use super::{Custody, CustodyError, Destroyed, FileError, RootWrap, Worth, private_file};
 
 /// How long argon2id should take on the machine that makes the keyring.
 const STRETCH: Duration = Duration::from_millis(500);
@@ -47,12 +48,21 @@ impl Open {
     /// Takes in what another node has stored since. What cannot be taken in is told once, and the keyring stays as it is:
     /// what it wraps can be unwrapped by every node.
     fn refresh(&mut self, path: &Path) {
+        self.refresh_by(path, private_file::read);
+    }
+
+    fn refresh_by(&mut self, path: &Path, read: impl FnOnce(&Path, usize) -> Result<Zeroizing<Vec<u8>>, FileError>) {
         let now = stamp(path);
         if now.is_none() || now == self.stamp {
             return;
         }
+        let read = read(path, MAX_KEYRING_LEN).map_err(CustodyError::from);
+        if let Err(CustodyError::File(FileError::Io { .. } | FileError::Missing(_))) = &read {
+            // Nothing was learnt of this file: it is looked at again the next time.
+            tracing::warn!("the keyring file has changed and cannot be read now");
+            return;
+        }
         self.stamp = now;
-        let read = private_file::read(path, MAX_KEYRING_LEN).map_err(CustodyError::from);
         match read.and_then(|bytes| self.keyring.reread(&bytes).map_err(|e| named(path, e))) {
             Ok(()) => tracing::info!(epoch = self.keyring.current().0.epoch, "the keyring file was read again"),
             Err(e) => tracing::error!(error = %e, "the keyring file has changed and is not taken in"),
@@ -112,7 +122,7 @@ impl KeyringFile {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        let failed = |source| super::FileError::Io { act: "lock", path: folder.to_owned(), source };
+        let failed = |source| FileError::Io { act: "lock", path: folder.to_owned(), source };
         let folder = std::fs::File::open(folder).map_err(failed)?;
         rustix::fs::flock(&folder, rustix::fs::FlockOperation::LockExclusive).map_err(|e| failed(e.into()))?;
         Ok(folder)
@@ -247,5 +257,30 @@ impl Custody for KeyringFile {
             let (me, ingest) = k.ingest();
             Ok(ingest.unwrap_resume_key(me, id, sealed)?)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_keyring_that_cannot_be_read_for_a_moment_is_taken_in_the_next_time() {
+        let (dir, now) = (tempfile::tempdir().unwrap(), Timestamp::from_millis(1_790_000_000_000));
+        let path = dir.path().join("keyring");
+        let passphrase = Passphrase::new(Zeroizing::new(b"correct horse battery".to_vec())).unwrap();
+        let one = KeyringFile::create(&path, now, Setting::Production, &passphrase, Parameters::FLOOR).unwrap();
+        let other = KeyringFile::at(&path);
+        other.unseal(&passphrase).unwrap();
+        assert_eq!(other.begin_epoch(now).unwrap(), 2);
+        let known = |custody: &KeyringFile| custody.with(|k| Ok(k.current().0.epoch)).unwrap();
+        let full = |path: &Path, _| {
+            let source = rustix::io::Errno::MFILE.into();
+            Err(FileError::Io { act: "open", path: path.to_owned(), source })
+        };
+        one.open.write().unwrap().as_mut().unwrap().refresh_by(&path, full);
+        assert_eq!(known(&one), 1);
+        assert_eq!(one.epochs().unwrap().len(), 2, "the same file is looked at again");
+        assert_eq!(known(&one), 2);
     }
 }
