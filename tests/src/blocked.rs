@@ -32,7 +32,8 @@ impl Drop for Blocked {
 }
 
 /// The directory below `folder` that holds a file called `checkpoint`.
-fn log_folder(folder: &Path) -> Option<PathBuf> {
+#[must_use]
+pub fn log_folder(folder: &Path) -> Option<PathBuf> {
     let entries: Vec<PathBuf> = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).collect();
     if entries.iter().any(|path| path.is_file() && path.file_name().is_some_and(|name| name == "checkpoint")) {
         return Some(folder.to_owned());

@@ -25,7 +25,14 @@ impl Cluster {
     /// A fresh one, running.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_where(|_| {})
+    }
+
+    /// The same; `prepare` is called with the folder in which `data` will be made.
+    #[must_use]
+    pub fn start_where(prepare: impl FnOnce(&Path)) -> Self {
         let mut cluster = Self { server: None, folder: folder(), port: free_port() };
+        prepare(cluster.folder.path());
         let mut initdb = command("initdb");
         initdb.arg("--pgdata").arg(cluster.data());
         run(initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync"]));

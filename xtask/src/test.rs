@@ -31,6 +31,7 @@ const STEPS: &[(&str, Step)] = &[
     ("programs", programs),
     ("tests", tests),
     ("mounts", mounts),
+    ("full-cluster", full_cluster),
     ("power-loss", power_loss),
     ("s3", on_s3),
     ("postgres", on_postgres),
@@ -104,6 +105,14 @@ const KILLS: &str = "25";
 fn mounts() -> Outcome {
     match tools::mount() {
         Ok(()) => apart("trouble::mounted::"),
+        Err(reason) => Outcome::Skipped(reason),
+    }
+}
+
+/// A PostgreSQL on a file system of its own that is full.
+fn full_cluster() -> Outcome {
+    match tools::mount().and_then(|()| tools::postgres()) {
+        Ok(_) => apart("trouble::cluster::"),
         Err(reason) => Outcome::Skipped(reason),
     }
 }

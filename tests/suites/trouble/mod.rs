@@ -1,7 +1,10 @@
 //! Trouble that lasts, on the embedded default: a full disk, a directory that became read-only, a database that somebody
 //! holds locked. A bounded answer, no byte that is not accounted for, restrictions that bite, recovery without hands.
 
+mod acts;
+mod cluster;
 mod mounted;
+mod place;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -18,12 +21,13 @@ const BOUND: Duration = Duration::from_secs(45);
 const RECOVERY: Duration = Duration::from_secs(60);
 
 #[track_caller]
-fn unavailable(what: &str, act: impl FnOnce() -> Answer) {
+fn unavailable(what: &str, act: impl FnOnce() -> Answer) -> Answer {
     let started = Instant::now();
     let answer = act();
     assert!(started.elapsed() < BOUND, "{what} took {:?}", started.elapsed());
     assert_eq!(answer.status, 503, "{what}: {answer}");
     assert!(!answer.code().is_empty() && answer.header("retry-after").is_some(), "{what}: {answer}");
+    answer
 }
 
 #[track_caller]
@@ -87,10 +91,14 @@ fn a_database_that_is_held_locked_is_a_503_and_what_was_revoked_stays_so() {
     let standing = access::approve(&vault, "approver", &other);
 
     let locked = Locked::database(vault.database());
-    unavailable("an upload", || unfinished.patch(&vault, 0, &recording));
-    unavailable("a session", || access::try_open(&vault.person("analyst"), &other, &json!({})));
-    // Nothing is taken away that cannot be kept; nor is it said to be.
-    unavailable("a revocation", || vault.person("approver").delete(&format!("/v1/grants/{}", standing.grant_id)));
+    // Each waits for the lock as long as it may: all at once.
+    std::thread::scope(|scope| {
+        scope.spawn(|| unavailable("an upload", || unfinished.patch(&vault, 0, &recording)));
+        scope.spawn(|| unavailable("a session", || access::try_open(&vault.person("analyst"), &other, &json!({}))));
+        // Nothing is taken away that cannot be kept; nor is it said to be.
+        let revoke = || vault.person("approver").delete(&format!("/v1/grants/{}", standing.grant_id));
+        scope.spawn(move || unavailable("a revocation", revoke));
+    });
     let refused = vault.person("analyst").get(&playing.playback_url);
     assert!((400..500).contains(&refused.status), "a revoked grant: {refused}");
 

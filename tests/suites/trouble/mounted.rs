@@ -1,54 +1,42 @@
 //! What needs a file system of its own to be filled, or made read-only: mounting one takes root, or the right to. Where
 //! this process may not, `cargo xtask test` says that these tests were not run; by themselves they are ignored.
-
-use std::path::{Path, PathBuf};
-use std::process::Command;
+//!
+//! Each state lasts while every kind of act is asked at once ([`acts`](super::acts)); a state ends without a restart.
 
 use serde_json::json;
-use vault_api::names::VAULT_RECORD_ID;
+use vault_tests::blocked::log_folder;
 use vault_tests::fixtures::{Chance, wav};
 use vault_tests::vault::Vault;
 use vault_tests::{access, cli, tus};
 
-use super::{unavailable, wait_until_ready};
+use super::acts::{Act, SOON, Stage, State};
+use super::place::{Mount, fill};
 
-/// A file system in memory, unmounted when dropped.
-struct Mount(PathBuf);
-
-impl Mount {
-    #[track_caller]
-    fn at(place: &Path, options: &str) -> Self {
-        std::fs::create_dir_all(place).expect("a place");
-        mount(&["-t", "tmpfs", "-o", options, "vault-tests"], place);
-        Self(place.to_owned())
-    }
-
-    #[track_caller]
-    fn again(&self, options: &str) {
-        mount(&["-o", &format!("remount,{options}")], &self.0);
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        // Lazily: the server may still be at work there.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
-#[track_caller]
-fn mount(arguments: &[&str], place: &Path) {
-    let done = Command::new("mount").args(arguments).arg(place).output().expect("mount starts");
-    assert!(done.status.success(), "mount {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
-}
-
-/// A vault whose `part` of the data directory is such a file system.
+/// A vault whose `part` of the data directory is a file system in memory.
 #[track_caller]
 fn vault_with(part: &str, options: &str) -> (Vault, Mount) {
     let mut made = None;
     let vault = Vault::start_where(&[], |room| {
         made = Some(Mount::at(&room.join("data").join(part), &format!("{options},mode=0700")));
-        Vec::new()
+        vec![(SOON.0.to_owned(), SOON.1.to_owned())]
+    });
+    (vault, made.expect("mounted"))
+}
+
+/// A vault whose rows and objects lie elsewhere: in the data directory are its keys alone.
+#[track_caller]
+fn vault_with_keys_apart(options: &str) -> (Vault, Mount) {
+    let mut made = None;
+    let vault = Vault::start_where(&[], |room| {
+        made = Some(Mount::at(&room.join("data"), &format!("{options},mode=0700")));
+        let apart = room.join("apart");
+        std::fs::create_dir(&apart).expect("a place");
+        let path = |name: &str| apart.join(name).display().to_string();
+        vec![
+            (SOON.0.to_owned(), SOON.1.to_owned()),
+            ("FEEDBACK_VAULT_DATABASE_URL".to_owned(), format!("sqlite://{}?mode=rwc", path("vault.db"))),
+            ("FEEDBACK_VAULT_OBJECTS_PATH".to_owned(), path("objects")),
+        ]
     });
     (vault, made.expect("mounted"))
 }
@@ -57,98 +45,83 @@ fn vault_with(part: &str, options: &str) -> (Vault, Mount) {
 #[ignore = "needs to mount a file system: cargo xtask test mounts"]
 fn a_full_disk_is_a_503_that_passes_with_it() {
     let (vault, mount) = vault_with("", "size=24m");
-    let recording = wav(300_000, &mut Chance::new(0x5eed_0501));
-    let record = tus::upload(&vault, "call.wav", "audio/wav", &recording);
-    let request = access::request(&vault, "analyst", &record, "Hear what was said", "C-1");
-    let approved = access::approve(&vault, "approver", &request);
-    let revoked = access::request(&vault, "analyst", &record, "Hear what was said", "C-2");
-    let gone = access::approve(&vault, "approver-2", &revoked);
-    let closed = access::open(&vault, "analyst", &revoked);
-    let _done = vault.person("approver").delete(&format!("/v1/grants/{}", gone.grant_id));
-    let unfinished = tus::create(&vault, "call.wav", "audio/wav", recording.len());
-    let _half = unfinished.patch(&vault, 0, &recording[..150_000]).expect(204);
-
+    let stage = Stage::set(vault);
     let filler = mount.0.join("filler");
     fill(&filler);
-    unavailable("an upload", || unfinished.patch(&vault, 150_000, &recording[150_000..]));
-    unavailable("a session", || access::try_open(&vault.person("analyst"), &request, &json!({})));
-    let refused = vault.person("analyst").get(&closed.playback_url);
-    assert!((400..500).contains(&refused.status), "what was revoked before plays: {refused}");
-    // Whatever it answers, it holds: either the grant is revoked from now on, or this was an error to be repeated.
-    let attempt = vault.person("approver").delete(&format!("/v1/grants/{}", approved.grant_id));
-    assert!([200, 202, 204, 503].contains(&attempt.status), "{attempt}");
-    assert_eq!(vault.nobody().get("/healthz").status, 200);
-
-    std::fs::remove_file(&filler).expect("room");
-    wait_until_ready(&vault);
-    let offset = unfinished.offset(&vault);
-    assert_eq!(offset, 150_000, "what was acknowledged is there, and nothing else");
-    let answer = unfinished.patch(&vault, offset, &recording[150_000..]).expect(204);
-    let session = access::granted(&vault, answer.header(VAULT_RECORD_ID).expect("a record"));
-    assert!(access::play(&vault, &session) == recording);
-    let attempt = vault.person("approver").delete(&format!("/v1/grants/{}", approved.grant_id));
-    assert!(attempt.status < 500, "{attempt}");
-    let body = json!({"representation": "original"});
-    assert!(access::try_open(&vault.person("analyst"), &request, &body).status >= 400, "revoked at last");
-    let _clean = cli::verify_log(&vault).expect(0);
+    let state = State { name: "a full disk", refused: &[Act::Create, Act::Patch, Act::Complete, Act::Open], rounds: 2 };
+    state.lasts(stage, || std::fs::remove_file(&filler).expect("room"));
 }
 
-/// Fills the file system to its last byte.
-fn fill(filler: &Path) {
-    use std::io::Write as _;
-    let mut file = std::fs::File::create(filler).expect("a file");
-    for size in [1 << 20, 1 << 12, 1] {
-        while file.write_all(&vec![7; size]).is_ok() {}
-    }
+#[test]
+#[ignore = "needs to mount a file system: cargo xtask test mounts"]
+fn a_data_directory_that_became_read_only_is_a_503_that_passes_with_it() {
+    let (vault, mount) = vault_with("", "size=24m");
+    let stage = Stage::set(vault);
+    // A disk that fails is full of errors first: the database has to let go of its files, and opens them as they are.
+    let filler = mount.0.join("filler");
+    fill(&filler);
+    let _full = stage.during("a full disk", &[Act::Patch, Act::Open], &[Act::Patch, Act::Open]);
+    let over = Mount::read_only(&mount.0);
+    std::fs::remove_file(&filler).expect_err("it may only be read");
+    let state =
+        State { name: "a directory only to be read", refused: &[Act::Complete, Act::Open, Act::RotateRoot], rounds: 2 };
+    state.lasts(stage, || {
+        drop(over);
+        std::fs::remove_file(&filler).expect("room");
+    });
+}
+
+#[test]
+#[ignore = "needs to mount a file system: cargo xtask test mounts"]
+fn objects_on_a_full_disk_are_a_503_and_restrictions_bite() {
+    let (vault, mount) = vault_with("objects", "size=24m");
+    let stage = Stage::set(vault);
+    let filler = mount.0.join("filler");
+    fill(&filler);
+    let state = State { name: "objects on a full disk", refused: &[Act::Complete, Act::Open], rounds: 1 };
+    state.lasts(stage, || std::fs::remove_file(&filler).expect("room"));
 }
 
 #[test]
 #[ignore = "needs to mount a file system: cargo xtask test mounts"]
 fn objects_that_became_read_only_are_a_503_and_restrictions_bite() {
     let (vault, mount) = vault_with("objects", "size=64m");
-    let recording = wav(300_000, &mut Chance::new(0x5eed_0502));
-    let record = tus::upload(&vault, "call.wav", "audio/wav", &recording);
-    let request = access::request(&vault, "analyst", &record, "Hear what was said", "C-1");
-    let approved = access::approve(&vault, "approver", &request);
-    let playing = access::open(&vault, "analyst", &request);
-    let unfinished = tus::create(&vault, "call.wav", "audio/wav", recording.len());
-
+    let stage = Stage::set(vault);
     mount.again("ro");
-    unavailable("an upload", || unfinished.patch(&vault, 0, &recording));
-    unavailable("a session", || access::try_open(&vault.person("analyst"), &request, &json!({})));
-    assert_eq!(vault.nobody().get("/readyz").status, 503);
-    let revoked = vault.person("approver").delete(&format!("/v1/grants/{}", approved.grant_id));
-    assert_eq!(revoked.status, 202, "in force, and not journalled yet: {revoked}");
-    let refused = vault.person("analyst").get(&playing.playback_url);
-    assert!((400..500).contains(&refused.status), "a revoked grant: {refused}");
+    let state = State { name: "objects only to be read", refused: &[Act::Complete, Act::Open], rounds: 1 };
+    state.lasts(stage, || mount.again("rw"));
+}
 
-    mount.again("rw");
-    wait_until_ready(&vault);
-    let offset = usize::try_from(unfinished.offset(&vault)).expect("small");
-    let answer = unfinished.patch(&vault, offset as u64, &recording[offset..]).expect(204);
-    let session = access::granted(&vault, answer.header(VAULT_RECORD_ID).expect("a record"));
-    assert!(access::play(&vault, &session) == recording);
-    let again = vault.person("analyst").get(&playing.playback_url);
-    assert!((400..500).contains(&again.status), "the restriction stands: {again}");
-    let _clean = cli::verify_log(&vault).expect(0);
+#[test]
+#[ignore = "needs to mount a file system: cargo xtask test mounts"]
+fn a_log_that_may_only_be_read_is_a_503_and_restrictions_bite() {
+    let (vault, _mount) = vault_with("objects", "size=64m");
+    let stage = Stage::set(vault);
+    let over = Mount::read_only(&log_folder(&stage.vault.data().join("objects")).expect("a published log"));
+    let state = State { name: "a log only to be read", refused: &[Act::Open], rounds: 1 };
+    state.lasts(stage, || drop(over));
+}
+
+#[test]
+#[ignore = "needs to mount a file system: cargo xtask test mounts"]
+fn a_keyring_that_cannot_be_written_costs_the_root_its_rotation_and_nothing_else() {
+    let (vault, mount) = vault_with_keys_apart("size=256k");
+    let stage = Stage::set(vault);
+    let filler = mount.0.join("filler");
+    fill(&filler);
+    let _full = stage.during("a keyring without room", &[Act::RotateRoot], &[Act::RotateRoot]);
+    std::fs::remove_file(&filler).expect("room");
+    let over = Mount::read_only(&mount.0);
+    let state = State { name: "a keyring only to be read", refused: &[Act::RotateRoot], rounds: 1 };
+    let answered = state.lasts(stage, || drop(over));
+    let others = answered.iter().filter(|(act, _)| *act != Act::RotateRoot);
+    assert!(others.clone().all(|(_, status)| *status < 300), "{:?}", others.collect::<Vec<_>>());
 }
 
 #[test]
 #[ignore = "needs to mount a file system: cargo xtask test mounts"]
 fn p7_a_full_disk_while_the_keyring_is_written_changes_nothing_and_passes_with_it() {
-    let mut made = None;
-    // Rows and objects lie elsewhere: the keyring's disk alone is full.
-    let mut vault = Vault::start_where(&[], |room| {
-        made = Some(Mount::at(&room.join("data"), "size=256k,mode=0700"));
-        let apart = room.join("apart");
-        std::fs::create_dir(&apart).expect("a place");
-        let path = |name: &str| apart.join(name).display().to_string();
-        vec![
-            ("FEEDBACK_VAULT_DATABASE_URL".to_owned(), format!("sqlite://{}?mode=rwc", path("vault.db"))),
-            ("FEEDBACK_VAULT_OBJECTS_PATH".to_owned(), path("objects")),
-        ]
-    });
-    let mount = made.expect("mounted");
+    let (mut vault, mount) = vault_with_keys_apart("size=256k");
     let (keyring, filler) = (mount.0.join("keyring"), mount.0.join("filler"));
     let recording = wav(50_000, &mut Chance::new(0x5eed_0504));
     let record = tus::upload(&vault, "call.wav", "audio/wav", &recording);
@@ -161,7 +134,8 @@ fn p7_a_full_disk_while_the_keyring_is_written_changes_nothing_and_passes_with_i
     let before = std::fs::read(&keyring).expect("the keyring");
 
     fill(&filler);
-    rotate(&vault).refused(503, "unavailable");
+    let refused = super::unavailable("a root rotation", || rotate(&vault));
+    assert_eq!(refused.code(), "unavailable", "{refused}");
     assert_eq!(
         (epochs(&vault), std::fs::read(&keyring).expect("it is there") == before),
         (vec!["active".into()], true)

@@ -25,8 +25,13 @@ use crate::{run, telemetry};
 const MOST: usize = 64 * 1024;
 
 /// Of the variables that `serve` takes, those that say where a vault for trying out keeps its rows and its objects,
-/// and where it sends its traces.
-const TAKEN: [&str; 3] = ["FEEDBACK_VAULT_DATABASE_", "FEEDBACK_VAULT_OBJECTS_", "FEEDBACK_VAULT_TELEMETRY_"];
+/// where it sends its traces, and how long its acts wait for the log.
+const TAKEN: [&str; 4] = [
+    "FEEDBACK_VAULT_DATABASE_",
+    "FEEDBACK_VAULT_OBJECTS_",
+    "FEEDBACK_VAULT_TELEMETRY_",
+    "FEEDBACK_VAULT_LIMITS_LOG_SECONDS",
+];
 
 /// Runs a vault in `dir` until SIGTERM. `announce` is told where everything is once it can be used.
 pub fn dev(

@@ -18,7 +18,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, Either, Error, Execute, Executor, SqlStr, Transaction};
 use tokio::time::{Instant, timeout_at};
 
-use super::engine::Settings;
+use super::engine::{self, Settings};
 
 type Step = Result<Either<AnyQueryResult, AnyRow>, Error>;
 
@@ -79,7 +79,15 @@ impl Conn {
                 {
                     attempt += 1;
                 }
-                Err(e) => return Err(e),
+                Err(e) => {
+                    if engine::is_read_only(&e)
+                        && let Ok(connection) = pool.acquire().await
+                    {
+                        // The next one finds how the file is then.
+                        let _ = connection.close().await;
+                    }
+                    return Err(e);
+                }
             }
         }
     }

@@ -297,10 +297,18 @@ pub(super) fn is_passing(e: &dyn DatabaseError) -> bool {
     }
 }
 
-/// SQLITE_BUSY (5), SQLITE_LOCKED (6), SQLITE_IOERR (10), SQLITE_FULL (13), SQLITE_CANTOPEN (14); extended codes carry
-/// these in the low byte (sqlite.org/rescode.html).
+/// SQLITE_BUSY (5), SQLITE_LOCKED (6), SQLITE_READONLY (8), SQLITE_IOERR (10), SQLITE_FULL (13), SQLITE_CANTOPEN (14);
+/// extended codes carry these in the low byte (sqlite.org/rescode.html).
 const fn is_passing_code(code: u32) -> bool {
-    matches!(code & 0xFF, 5 | 6 | 10 | 13 | 14)
+    matches!(code & 0xFF, 5 | 6 | 8 | 10 | 13 | 14)
+}
+
+/// Whether the engine says that it may only read. SQLite opens a file that it may not write all the same, and the connection
+/// stays one for reading when the disk may be written again.
+pub(super) fn is_read_only(e: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(e) = e else { return false };
+    e.try_downcast_ref::<PgDatabaseError>().is_none()
+        && e.code().and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xFF == 8)
 }
 
 /// Classes 08 (connection), 40 (serialisation, deadlock), 53 (resources), 57P (shutdown, recovery) and 58 (system); a
@@ -341,6 +349,14 @@ mod tests {
         }
         for lasting in ["42P01", "42601", "22021", "23505", "28P01", "3D000", "25P02"] {
             assert!(!is_passing_state(lasting), "{lasting}");
+        }
+        // SQLite: locked, only to be read (and its file moved), no room, an error of the disk.
+        for passing in [5, 6, 261, 8, 1032, 10, 778, 13, 14] {
+            assert!(is_passing_code(passing), "{passing}");
+        }
+        // A defect in a query, a damaged file, one that is no database.
+        for lasting in [1, 11, 19, 26, 2067] {
+            assert!(!is_passing_code(lasting), "{lasting}");
         }
     }
 

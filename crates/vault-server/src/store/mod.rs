@@ -52,7 +52,8 @@ use core::time::Duration;
 use std::sync::Arc;
 use std::time::Instant;
 
-use sqlx::{AnyPool, Row as _};
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyPool, Row as _};
 use zeroize::Zeroizing;
 
 pub use conn::Conn;
@@ -258,7 +259,10 @@ impl Store {
         self.checkpoint().await?;
         let mut conn = self.writers.acquire().await?;
         // Readers in the way are no error to SQLite: its answer's first column is 1 then, and nothing was emptied.
-        let row = sqlx::query(statement).fetch_one(&mut *conn).await?;
+        let row = match sqlx::query(statement).fetch_one(&mut *conn).await {
+            Ok(row) => row,
+            Err(e) => return Err(given_up(conn, e).await),
+        };
         if row.try_get::<i64, _>(0).unwrap_or(0) == 0 {
             Ok(())
         } else {
@@ -271,8 +275,10 @@ impl Store {
     pub async fn checkpoint(&self) -> Result<(), StoreError> {
         let Some(statement) = self.engine.checkpoint_statement() else { return Ok(()) };
         let mut conn = self.readers.acquire().await?;
-        sqlx::query(statement).fetch_one(&mut *conn).await?;
-        Ok(())
+        match sqlx::query(statement).fetch_one(&mut *conn).await {
+            Ok(_) => Ok(()),
+            Err(e) => Err(given_up(conn, e).await),
+        }
     }
 
     /// [`Store::scrub`] in the background: soon, once for all who ask meanwhile, and again until it succeeds.
@@ -321,6 +327,14 @@ impl Store {
 /// in a minute.
 fn unreachable(e: sqlx::Error) -> StoreError {
     StoreError::Unavailable(e)
+}
+
+/// What went wrong on a connection, which is closed where it can never write: it was opened while nothing could.
+async fn given_up(conn: PoolConnection<Any>, e: sqlx::Error) -> StoreError {
+    if engine::is_read_only(&e) {
+        let _ = conn.close().await;
+    }
+    e.into()
 }
 
 /// A reading connection.
