@@ -97,6 +97,9 @@ impl<'de> Deserialize<'de> for Timestamp {
 pub trait Clock: Send + Sync + 'static {
     /// The present moment.
     fn now(&self) -> Timestamp;
+
+    /// How much time has passed since some moment of this process's: nobody can set it.
+    fn steady(&self) -> Duration;
 }
 
 #[cfg(test)]

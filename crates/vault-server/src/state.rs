@@ -21,6 +21,7 @@ use crate::app::play::live::Sessions;
 use crate::app::restored;
 use crate::app::restrict::{Restriction, Restrictions};
 use crate::app::upload::Uploads;
+use crate::clock::Agreement;
 use crate::config::Config;
 use crate::custody::keyring_file::KeyringFile;
 use crate::custody::{KeyService, private_file};
@@ -50,6 +51,8 @@ pub struct Vault {
     pub config: Config,
     /// Where its time comes from.
     pub clock: Arc<dyn Clock>,
+    /// Whether that is believed: somebody may set a clock.
+    pub agreement: Arc<Agreement>,
     /// What it counts.
     pub metrics: Arc<Metrics>,
     /// The metadata database.
@@ -122,6 +125,7 @@ impl Vault {
             uploads: Uploads::new(&config.limits),
             limiter: Limiter::new(&config.limits, Arc::clone(&metrics)),
             config,
+            agreement: Arc::new(Agreement::with(clock.as_ref())),
             clock,
             metrics,
             store,

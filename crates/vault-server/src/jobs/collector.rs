@@ -27,6 +27,7 @@ use vault_core::time::{Clock, Timestamp};
 
 use crate::app::error::Failure;
 use crate::app::ledger::Ledger;
+use crate::clock::{Agreement, Set};
 use crate::custody::KeyService;
 use crate::objects::{DEADLINE, Objects};
 use crate::state::Vault;
@@ -67,6 +68,7 @@ pub struct Collector {
     store: Store,
     objects: Objects,
     clock: Arc<dyn Clock>,
+    agreement: Agreement,
     keys: Arc<KeyService>,
     ledger: Ledger,
     node: String,
@@ -82,7 +84,8 @@ impl Collector {
 
     fn new(store: Store, objects: Objects, clock: Arc<dyn Clock>, keys: Arc<KeyService>, ledger: Ledger) -> Self {
         let node = hex::encode(vault_core::random::array::<8>());
-        Self { store, objects, clock, keys, ledger, node }
+        let agreement = Agreement::with(clock.as_ref());
+        Self { store, objects, clock, agreement, keys, ledger, node }
     }
 
     /// Rounds until `closing`. An error ends a round, never the job.
@@ -137,7 +140,9 @@ impl Collector {
     pub async fn round(&self) -> Result<Round, Failure> {
         let now = self.clock.now();
         let mut round = Round::default();
-        let open = self.keys.is_open() && self.ledger.is_open();
+        // What ends by a clock that was set forward is gone for good: it is left until the clock is right, or believed.
+        let ends = self.agreement.set(self.clock.as_ref()) != Some(Set::Forward);
+        let open = ends && self.keys.is_open() && self.ledger.is_open();
         if open {
             self.expire(now, &mut round).await?;
         }

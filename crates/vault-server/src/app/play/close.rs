@@ -79,7 +79,7 @@ pub async fn close(vault: &Vault, caller: &Caller, id: SessionId) -> Result<(), 
 /// time to do it themselves. With them the keys of what they played leave this process's memory. Returns how many.
 pub async fn reap(vault: &Arc<Vault>) -> Result<usize, Failure> {
     let now = vault.clock.now();
-    let (mut closed, mut outcome) = (0, Ok(()));
+    let mut ending = Vec::new();
     for (row, overdue) in sessions::overdue(&vault.store, now, ROUND).await? {
         let own = row.instance == vault.sessions.instance();
         if !own && now < overdue.since.plus(GRACE) {
@@ -93,6 +93,14 @@ pub async fn reap(vault: &Arc<Vault>) -> Result<usize, Failure> {
             SessionEnd::Erased => Why::Erased,
             SessionEnd::Replaced => Why::Reencrypted,
         };
+        ending.push((row, why));
+    }
+    // By the rows a clock that was set back keeps them open, also for the next process.
+    let past = vault.sessions.all().into_iter().filter(|live| live.is_past(vault.clock.as_ref()));
+    let past = past.filter(|live| live.row().instance == vault.sessions.instance() && now < live.row().expires_at);
+    ending.extend(past.map(|live| (live.row().clone(), Why::Expired)));
+    let (mut closed, mut outcome) = (0, Ok(()));
+    for (row, why) in ending {
         let session = row.id;
         match end(vault, row, why, now).await {
             Ok(Some(ticket)) => {

@@ -12,7 +12,7 @@ use vault_core::ids::SessionId;
 use vault_core::media::PLAIN_AT;
 use vault_core::media::layout::{SegmentSlice, VerifiedLength};
 use vault_core::media::open::ObjectReader;
-use vault_core::time::Timestamp;
+use vault_core::time::{Clock, Timestamp};
 
 use super::findings::{Damage, Findings};
 use super::served::Served;
@@ -36,6 +36,9 @@ pub enum Ended {
     /// Its time is over.
     #[error("the session has expired")]
     Expired,
+    /// This node's clock was set back, so it cannot tell.
+    #[error("the clock of this node was set back")]
+    ClockSetBack,
     /// The token that fetches it has ended.
     #[error("the token has expired")]
     TokenExpired,
@@ -50,12 +53,21 @@ pub enum Ended {
     Unreadable(#[from] ReadError),
 }
 
+/// How soon whoever met a clock that was set comes back.
+const CLOCK_AGAIN: Duration = Duration::from_secs(60);
+
+/// What nobody can be told while the clock is behind: whether a grant or a session has ended.
+pub(super) fn clock_set_back() -> Failure {
+    Failure::new(Code::Unavailable).detail("the clock of this node was set back").retry_after(CLOCK_AGAIN)
+}
+
 impl From<Ended> for Failure {
     fn from(ended: Ended) -> Self {
         match ended {
             Ended::Refused(refusal) => refusal.into(),
             Ended::TokenExpired => Code::Unauthenticated.into(),
             Ended::Expired | Ended::Closed => Code::SessionEnded.into(),
+            Ended::ClockSetBack => clock_set_back(),
             Ended::LogStopped => Code::LogUnavailable.into(),
             Ended::Unreadable(e) if e.is_damage() => Self::new(Code::IntegrityFailure).because(e),
             Ended::Unreadable(e) => Self::new(Code::Unavailable).because(e),
@@ -84,6 +96,8 @@ pub struct Live {
     /// Whether damage has been reported: once is enough for a session.
     reported: AtomicBool,
     last_used: AtomicI64,
+    /// Where its time is over, by the time that nobody can set.
+    until: Duration,
 }
 
 /// Nothing that panics leaves these half-changed.
@@ -92,10 +106,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Live {
-    /// A session whose disclosure is logged: `reader` could not have been made otherwise.
+    /// A session whose disclosure is logged: `reader` could not have been made otherwise. From now on it plays for no longer than is
+    /// left of it, and never for longer than it was opened for, whatever becomes of the clock.
     #[must_use]
-    pub fn new(row: SessionRow, content_type: &str, source: Source, reader: ObjectReader) -> Self {
+    pub fn new(row: SessionRow, content_type: &str, source: Source, reader: ObjectReader, clock: &dyn Clock) -> Self {
+        let left = row.expires_at.since(clock.now().max(row.created_at));
         Self {
+            until: clock.steady().saturating_add(left),
             content_type: served_type(content_type),
             source,
             length: reader.length(),
@@ -162,10 +179,11 @@ impl Live {
         &self.source
     }
 
-    /// Whether the session may serve at `now`. Asked before each segment; reads no row and waits for nothing.
-    pub fn admit(&self, restrictions: &Restrictions, now: Timestamp) -> Result<(), Ended> {
+    /// Whether the session may serve now. Asked before each segment; reads no row and waits for nothing.
+    pub fn admit(&self, restrictions: &Restrictions, clock: &dyn Clock) -> Result<(), Ended> {
         restrictions.check_watched(&self.watch)?;
-        if now >= self.row.expires_at {
+        let now = clock.now();
+        if now >= self.row.expires_at || self.is_past(clock) {
             return Err(Ended::Expired);
         }
         if lock(&self.account).closed {
@@ -173,6 +191,12 @@ impl Live {
         }
         self.last_used.store(now.as_millis(), Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Whether its time is over by what has passed, whatever the clock says.
+    #[must_use]
+    pub fn is_past(&self, clock: &dyn Clock) -> bool {
+        clock.steady() >= self.until
     }
 
     /// Opens segment `index` in the buffer that its ciphertext lies in. Where the plaintext lies there: after an error

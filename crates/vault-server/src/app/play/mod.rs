@@ -29,6 +29,7 @@ pub(crate) mod testing;
 use std::sync::Arc;
 
 use vault_api::code::Code;
+use vault_core::access::decision::SKEW;
 use vault_core::access::person::Place;
 use vault_core::access::role::Action;
 use vault_core::audit::entry::PlaybackOpened;
@@ -66,6 +67,7 @@ pub fn gate(vault: &Vault, caller: &Caller) -> Gate {
         restrictions: vault.restrictions.clone(),
         ledger: vault.ledger.clone(),
         clock: Arc::clone(&vault.clock),
+        agreement: Arc::clone(&vault.agreement),
         metrics: Arc::clone(&vault.metrics),
         findings: vault.sessions.findings().clone(),
     }
@@ -96,6 +98,10 @@ async fn rebuild(vault: &Arc<Vault>, caller: &Caller, id: SessionId) -> Result<A
     let row = row.ok_or(Code::NotFound)?;
     if row.closed_at.is_some() || row.expires_at <= vault.clock.now() {
         return Err(Code::SessionEnded.into());
+    }
+    if row.created_at > vault.clock.now().plus(SKEW) {
+        // Before this process began, perhaps: a session that is yet to be opened.
+        return Err(live::clock_set_back());
     }
     // Before the log is asked: an entry about an erased record does not open any more.
     vault.restrictions.check(&subject(&row))?;
@@ -178,5 +184,5 @@ async fn try_build(
         &mut Vec::new(),
     )
     .map_err(ReadError::from)?;
-    Ok(Live::new(row.clone(), &kind, source, reader))
+    Ok(Live::new(row.clone(), &kind, source, reader, vault.clock.as_ref()))
 }

@@ -30,7 +30,7 @@ use vault_core::privacy::retention::day_of;
 use vault_core::time::Timestamp;
 
 use super::findings::Damage;
-use super::live::Live;
+use super::live::{Live, clock_set_back};
 use super::{SERVED, build, keep};
 use crate::app::callers::Caller;
 use crate::app::collections;
@@ -38,6 +38,7 @@ use crate::app::error::Failure;
 use crate::app::limits;
 use crate::app::reference;
 use crate::app::restrict::Subject;
+use crate::clock::Set;
 use crate::state::Vault;
 use crate::store::Tx;
 use crate::store::collections::CollectionRow;
@@ -83,6 +84,9 @@ async fn prepare(vault: &Vault, caller: &Caller, request: RequestId, asked: &New
     let place = Place::Collection(pointer.collection);
     let binding = decision::permit_on(caller.held(), Action::PlaybackOpen, place)?.id();
     let grant = pointer.grant.filter(|_| !pointer.revoked).ok_or(Denial::GrantNotInForce)?;
+    if vault.agreement.set(vault.clock.as_ref()) == Some(Set::Back) {
+        return Err(clock_set_back());
+    }
 
     let approval = approved(vault, grant, request).await?;
     let role = vault.ledger()?.find_settled::<RoleGranted>(&reference::role(binding)).await?.ok_or(Denial::NotInLog)?;

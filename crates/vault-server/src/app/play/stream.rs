@@ -14,6 +14,7 @@ use super::source::ReadError;
 use crate::app::callers::Caller;
 use crate::app::ledger::Ledger;
 use crate::app::restrict::{Restrictions, Subject, Watch};
+use crate::clock::{Agreement, Set};
 use crate::metrics::Metrics;
 
 /// Most ciphertext read at once: four segments of a voice, one of a video. A Range of a player costs one read of the object
@@ -53,6 +54,8 @@ pub struct Gate {
     pub ledger: Ledger,
     /// When it is.
     pub clock: Arc<dyn Clock>,
+    /// Whether that is believed.
+    pub agreement: Arc<Agreement>,
     /// What was served.
     pub metrics: Arc<Metrics>,
     /// Where damage is told.
@@ -67,10 +70,13 @@ impl Gate {
             return Err(Ended::LogStopped);
         }
         self.restrictions.check_watched(&self.bearer.watch)?;
+        if self.agreement.set(self.clock.as_ref()) == Some(Set::Back) {
+            return Err(Ended::ClockSetBack);
+        }
         if now >= self.bearer.ends {
             return Err(Ended::TokenExpired);
         }
-        live.admit(&self.restrictions, now)
+        live.admit(&self.restrictions, self.clock.as_ref())
     }
 }
 

@@ -24,7 +24,7 @@ use super::source::{ReadError, Source};
 use super::stream::{Bearer, Gate};
 use crate::app::ledger::Ledger;
 use crate::app::restrict::{Restrictions, Subject};
-use crate::clock::HeldClock;
+use crate::clock::{Agreement, HeldClock};
 use crate::metrics::Metrics;
 use crate::objects::{Name, Objects};
 use crate::store::Store;
@@ -133,7 +133,7 @@ impl Stored {
             expires_at,
             closed_at: None,
         };
-        Ok(Live::new(row, "video/webm", source, reader).joined())
+        Ok(Live::new(row, "video/webm", source, reader, &HeldClock::at(NOW)).joined())
     }
 
     fn disclosure(&self) -> Disclosure {
@@ -181,6 +181,7 @@ impl TestGate {
             ledger: Ledger::new(store.clone(), Objects::memory(), at, of_log, Duration::from_secs(1)),
             bearer: Bearer::new(Subject::new().token(token), NOW.plus(Duration::from_hours(24))),
             restrictions,
+            agreement: Arc::new(Agreement::with(clock.as_ref())),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             metrics,
             findings,

@@ -13,6 +13,7 @@ use vault_core::media::container::Refusal;
 
 use super::find;
 use crate::app::error::Failure;
+use crate::clock::Set;
 use crate::objects::DEADLINE;
 use crate::state::Vault;
 use crate::store::uploads::{self, UploadRow, UploadState};
@@ -20,7 +21,13 @@ use crate::store::uploads::{self, UploadRow, UploadState};
 /// The failure that an upload which cannot be written any more answers with; `Ok` while it is open.
 pub(super) fn refused_state(vault: &Vault, row: &UploadRow) -> Result<(), Failure> {
     match row.state {
-        UploadState::Open if row.expires_at < vault.clock.now() => Err(Code::UploadExpired.into()),
+        UploadState::Open if row.expires_at < vault.clock.now() => {
+            // A client that is told so begins again, and what it sent is lost.
+            match vault.agreement.set(vault.clock.as_ref()) {
+                Some(Set::Forward) => Err(Failure::new(Code::Unavailable).detail("the clock of this node was set")),
+                _ => Err(Code::UploadExpired.into()),
+            }
+        }
         UploadState::Open => Ok(()),
         UploadState::Complete => Err(Code::UploadComplete.into()),
         UploadState::Rejected => Err(Code::UploadRejected.into()),

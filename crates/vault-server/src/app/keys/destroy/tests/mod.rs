@@ -178,6 +178,10 @@ async fn p7_a_destruction_waits_for_its_time_whatever_the_clock_does_and_can_be_
     assert_eq!(shown["destructions"][0]["not_before"], waiting["not_before"], "{shown}");
     carry_out_due(&house.vault).await.unwrap();
     assert_eq!(state(&house).await, "deactivated");
+    house.clock.set_forward(DAY + DAY);
+    carry_out_due(&house.vault).await.unwrap();
+    assert_eq!(state(&house).await, "deactivated", "no day has passed");
+    house.clock.set_back(DAY + DAY);
     let (status, cancelled) = house.ask(OFFICERS[0], "DELETE", FIRST, Value::Null).await;
     assert_eq!((status, &cancelled["state"]), (StatusCode::OK, &json!("cancelled")));
     assert_eq!(house.ask(OFFICERS[0], "DELETE", FIRST, Value::Null).await.0, StatusCode::CONFLICT);
