@@ -128,6 +128,39 @@ mod tests {
         }
     }
 
+    /// Words with our prefix, as far as a variable's name goes.
+    fn variables(text: &str) -> impl Iterator<Item = &str> {
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        words.filter(|word| word.strip_prefix(PREFIX).is_some_and(|key| !key.is_empty()))
+    }
+
+    #[test]
+    fn every_variable_that_deploy_and_docs_name_is_one() {
+        let known = |name: &str| {
+            let key = |(path, _): &(&[&str], Kind)| format!("{PREFIX}{}", path.join("_").to_uppercase()) == name;
+            OF_THE_CLI.contains(&name) || KEYS.iter().any(key)
+        };
+        assert!(known("FEEDBACK_VAULT_CUSTODY_KEYRING") && !known("FEEDBACK_VAULT_CUSTODY_KEYRINGS"));
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut folders = vec![root.join("deploy"), root.join("docs")];
+        let mut files = vec![root.join("README.md")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() { folders.push(path) } else { files.push(path) }
+            }
+        }
+        let mut named = 0;
+        for path in files {
+            let Ok(text) = std::fs::read_to_string(&path) else { continue };
+            for name in variables(&text) {
+                assert!(known(name), "{} names {name}, which the server does not know", path.display());
+                named += 1;
+            }
+        }
+        assert!(named > 3, "only {named} variables are named anywhere");
+    }
+
     #[test]
     fn the_nodes_of_the_compose_file_start_under_a_configuration_that_is_one() {
         let text = include_str!("../../../../deploy/compose/vault.toml");
