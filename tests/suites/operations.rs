@@ -1,17 +1,18 @@
 //! What operators rely on: metrics that are documented, alarms and dashboards that name real ones, traces without
 //! secrets, and a backup that comes back as it was.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use vault_tests::canary::{Canary, search};
 use vault_tests::fixtures::{Chance, wav};
-use vault_tests::programs::workspace;
+use vault_tests::programs::{self, workspace};
 use vault_tests::vault::{Vault, room};
 use vault_tests::{access, cli, tus};
 
@@ -63,6 +64,39 @@ fn mentioned(text: &str, known: &BTreeSet<String>) -> BTreeSet<String> {
     words.filter(|word| word.starts_with("feedback_vault_")).map(base).collect()
 }
 
+/// The labels that each metric of `/metrics` carries, buckets' limits included.
+fn labels(text: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let Some((name, rest)) = line.split_once('{') else { continue };
+        let keys = rest.split('"').step_by(2).filter_map(|between| between.strip_suffix('='));
+        found.entry(name.to_owned()).or_default().extend(keys.map(|key| key.trim_start_matches(',').to_owned()));
+    }
+    found
+}
+
+/// Every metric that queries name with labels: `feedback_vault_check{check="log"}`, quotes of JSON taken off.
+fn selected(text: &str) -> Vec<(String, Vec<String>)> {
+    let text = text.replace("\\\"", "\"");
+    let parts = text.split("feedback_vault_").skip(1);
+    parts
+        .filter_map(|part| {
+            let (name, rest) = part.split_once('{')?;
+            name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_').then_some(())?;
+            let keys = rest.split_once('}')?.0.split('"').step_by(2);
+            let keys =
+                keys.map(|key| key.trim_matches([',', ' ', '=', '~', '!']).to_owned()).filter(|key| !key.is_empty());
+            Some((format!("feedback_vault_{name}"), keys.collect()))
+        })
+        .collect()
+}
+
+/// Labels that a query groups by: `sum by (instance, le)`.
+fn grouped(text: &str) -> BTreeSet<String> {
+    let groups = text.split("by (").skip(1).filter_map(|rest| rest.split_once(')'));
+    groups.flat_map(|(names, _)| names.split(',')).map(|name| name.trim().to_owned()).collect()
+}
+
 fn file(path: &str) -> String {
     std::fs::read_to_string(workspace().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
@@ -91,6 +125,25 @@ fn every_metric_is_documented_and_nothing_else_is_watched() {
         let unknown: Vec<_> = named.difference(&known).collect();
         assert!(unknown.is_empty(), "{path} names metrics that there are not: {unknown:?}");
     }
+    // A label that no metric carries makes a query that is always empty, and an alarm that never comes.
+    let carried = labels(&text);
+    let of_any: BTreeSet<&str> = carried.values().flatten().map(String::as_str).chain(["instance", "le"]).collect();
+    let mut checked = 0;
+    for path in
+        ["deploy/prometheus/alerts.yml", "deploy/prometheus/alerts_test.yml", "deploy/grafana/feedback-vault.json"]
+    {
+        let queries = file(path);
+        for (name, keys) in selected(&queries) {
+            let has = carried.get(&name).cloned().unwrap_or_default();
+            for key in keys.iter().filter(|key| !["instance", "job"].contains(&key.as_str())) {
+                assert!(has.contains(key), "{path} asks for {name} by {key}; it has {has:?}");
+                checked += 1;
+            }
+        }
+        let strange: Vec<_> = grouped(&queries).into_iter().filter(|key| !of_any.contains(key.as_str())).collect();
+        assert!(strange.is_empty(), "{path} groups by {strange:?}, which no metric carries");
+    }
+    assert!(checked > 10, "{checked}");
     let dashboard: Value = serde_json::from_str(&file("deploy/grafana/feedback-vault.json")).expect("JSON");
     assert!(dashboard["panels"].as_array().is_some_and(|panels| panels.len() > 5));
 
@@ -309,4 +362,87 @@ fn p6_p9_a_backup_taken_with_the_server_stopped_comes_back_whole() {
     let body = json!({"representation": "original"});
     let refused = access::try_open(&older.person("analyst"), &request, &body);
     assert!(refused.status >= 400, "a revoked grant came back with the backup: {refused}");
+}
+
+/// Every command of ours that a text gives as code, with the options that it takes: behind a backtick or a slash, or at the
+/// start of a line.
+fn commands(text: &str) -> BTreeSet<(&'static str, Vec<String>, Vec<String>)> {
+    let text = text.replace("\\\n", " ");
+    let mut found = BTreeSet::new();
+    for program in ["vault-server", "vault-cli"] {
+        for (at, _) in text.match_indices(program) {
+            let before = text[..at].rsplit('\n').next().unwrap_or_default();
+            if !(before.trim().is_empty() || before.ends_with(['`', '/'])) {
+                continue;
+            }
+            let Some(rest) = text[at + program.len()..].strip_prefix(' ') else { continue };
+            let rest = rest.split(['\n', '`', '"', '|', ';', '&', '#', '<', '>', '(', ')']).next().unwrap_or_default();
+            let lower =
+                |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !word.starts_with('-');
+            let words: Vec<String> = rest.split_whitespace().take_while(lower).map(str::to_owned).collect();
+            let options = rest.split_whitespace().filter(|word| word.starts_with("--"));
+            let options = options.map(|word| {
+                word.split('=').next().unwrap_or_default().trim_end_matches(['.', ',', ':', '`']).to_owned()
+            });
+            // `help` itself has none.
+            if words.first().is_some_and(|first| first != "help") {
+                found.insert((program, words, options.collect()));
+            }
+        }
+    }
+    found
+}
+
+fn texts(folder: &Path, found: &mut Vec<PathBuf>) {
+    for item in std::fs::read_dir(folder).expect("a folder") {
+        let path = item.expect("an item").path();
+        if path.is_dir() {
+            texts(&path, found);
+        } else {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_command_that_deploy_and_docs_give_is_one() {
+    let given = commands(
+        "x\n`vault-cli keys list demo --json`, /usr/bin/vault-server serve \\\n  --config=a\nof vault-cli things",
+    );
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let expected = [
+        ("vault-cli", words(&["keys", "list", "demo"]), words(&["--json"])),
+        ("vault-server", words(&["serve"]), words(&["--config"])),
+    ];
+    assert_eq!(given, BTreeSet::from(expected));
+
+    let mut paths = vec![workspace().join("README.md")];
+    texts(&workspace().join("docs"), &mut paths);
+    texts(&workspace().join("deploy"), &mut paths);
+    let mut helps: BTreeMap<(&str, Vec<String>), Option<String>> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for path in paths {
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        for (program, words, options) in commands(&text) {
+            let help = helps.entry((program, words.clone())).or_insert_with(|| {
+                let mut command = Command::new(programs::program(program));
+                let done = command.args(&words).arg("--help").output().expect("the program starts");
+                done.status.success().then(|| String::from_utf8_lossy(&done.stdout).into_owned())
+            });
+            let called = format!("{}: {program} {}", path.display(), words.join(" "));
+            match help {
+                None => wrong.push(called),
+                Some(help) => {
+                    let known = |option: &String| {
+                        help.split(|c: char| c.is_whitespace() || ",=[]".contains(c)).any(|word| word == option)
+                    };
+                    wrong.extend(
+                        options.iter().filter(|option| !known(option)).map(|option| format!("{called} {option}")),
+                    );
+                }
+            }
+        }
+    }
+    assert!(helps.len() > 40, "{}", helps.len());
+    assert!(wrong.is_empty(), "no such command or option:\n{}", wrong.join("\n"));
 }
