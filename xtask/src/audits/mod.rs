@@ -115,7 +115,7 @@ fn told(list: &List, document: &str) -> Option<String> {
 }
 
 /// The builder of `aws-lc-sys` takes an AWS-LC of the machine where it finds one. Ours is the source that the crate
-/// brings, the one that the list speaks of, whatever the environment says.
+/// brings, the one that the list speaks of.
 fn own_aws_lc(settings: &str) -> Option<String> {
     let settings = settings.parse::<toml::Table>().unwrap_or_default();
     let variable = settings.get("env").and_then(|env| env.get("AWS_LC_SYS_USE_SYSTEM"));
