@@ -7,16 +7,27 @@ use h2::client::{ResponseFuture, SendRequest};
 use http::{HeaderMap, Request};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 use vault_api::names::{TUS_CONTENT_TYPE, TUS_VERSION};
 
 use crate::http::Answer;
 use crate::tus::Upload;
 use crate::vault::Vault;
 
+/// Plaintext of uploads taken in since a server started.
+#[must_use]
+pub fn taken_in(vault: &Vault) -> u64 {
+    let text = String::from_utf8(vault.admin().get("/metrics").expect(200).body).expect("text");
+    let line = text.lines().find_map(|line| line.strip_prefix("feedback_vault_uploaded_bytes_total "));
+    line.and_then(|number| number.parse().ok()).expect("the metric")
+}
+
 /// A connection. Dropped, it ends, whatever is under way on it.
 pub struct Connection {
     runtime: Runtime,
     requests: SendRequest<Bytes>,
+    /// The connection itself, until it ends.
+    standing: JoinHandle<Result<(), h2::Error>>,
     base: String,
 }
 
@@ -33,16 +44,15 @@ impl Connection {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let host = vault.dev.url.strip_prefix("http://").expect("plain HTTP on loopback").to_owned();
-        let requests = runtime.block_on(async {
+        let (requests, standing) = runtime.block_on(async {
             let stream = TcpStream::connect(host).await.expect("the server listens");
             if abrupt {
                 stream.set_zero_linger().expect("set");
             }
             let (requests, connection) = h2::client::handshake(stream).await.expect("the server speaks HTTP/2");
-            tokio::spawn(connection);
-            requests
+            (requests, tokio::spawn(connection))
         });
-        Self { runtime, requests, base: vault.dev.url.clone() }
+        Self { runtime, requests, standing, base: vault.dev.url.clone() }
     }
 
     /// Begins a `PATCH` that announces `length` bytes, and sends some of them.
@@ -64,7 +74,17 @@ impl Connection {
     /// A `PATCH` of one chunk.
     #[must_use]
     pub fn patch(&self, upload: &Upload, offset: u64, chunk: &[u8]) -> Answer {
-        let begun = self.begin_patch(upload, offset, chunk.len(), chunk);
+        self.answer(self.begin_patch(upload, offset, chunk.len(), chunk))
+    }
+
+    /// Sends the rest of what a request announced.
+    pub fn finish(&self, begun: &mut Begun, rest: &[u8]) {
+        self.runtime.block_on(async { begun.body.send_data(Bytes::copy_from_slice(rest), true).expect("sent") });
+    }
+
+    /// The answer to a request.
+    #[must_use]
+    pub fn answer(&self, begun: Begun) -> Answer {
         self.runtime.block_on(async {
             let (head, mut body) = begun.response.await.expect("an answer").into_parts();
             let mut bytes = Vec::new();
@@ -75,6 +95,19 @@ impl Connection {
             }
             let headers: HeaderMap = head.headers;
             Answer { status: head.status.as_u16(), headers, body: bytes }
+        })
+    }
+}
+
+impl Connection {
+    /// Waits until the other side has ended it, and answers whether that was in order: with GOAWAY and no error
+    /// (RFC 9113 §6.8), so that a client knows which of its requests were not taken.
+    #[must_use]
+    pub fn ends_in_order(self) -> bool {
+        self.runtime.block_on(async {
+            let ended = self.standing.await.expect("no panic");
+            let told = self.requests.ready().await.err();
+            ended.is_ok() && told.is_some_and(|e| e.is_go_away() && e.reason() == Some(Reason::NO_ERROR))
         })
     }
 }

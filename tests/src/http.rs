@@ -1,6 +1,7 @@
 //! HTTP as a person, or as nobody.
 
 use std::cell::Cell;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -87,6 +88,15 @@ pub fn answered() -> u64 {
     ANSWERED.get()
 }
 
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// The connection was refused: nothing of the request was taken.
+    Refused,
+    /// It ended before the answer was whole. What became of the request nobody knows.
+    Cut(String),
+}
+
 /// Somebody who calls: an address, and a token if they have one.
 #[derive(Clone)]
 pub struct Caller {
@@ -121,6 +131,11 @@ impl Caller {
 
     /// One request; `None` when no answer came (the server is gone).
     pub fn try_send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Answer> {
+        self.send_once(method, path, headers, body).ok()
+    }
+
+    /// One request, sent once, and why there is no answer.
+    pub fn send_once(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, Lost> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
@@ -135,10 +150,14 @@ impl Caller {
                 self.agent.configure_request(request.body(body).expect("a request")).allow_non_standard_methods(true);
             self.agent.run(allowed.build())
         };
-        let (parts, mut body) = answer.ok()?.into_parts();
+        let lost = |error: ureq::Error| match error {
+            ureq::Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => Lost::Refused,
+            other => Lost::Cut(other.to_string()),
+        };
+        let (parts, mut body) = answer.map_err(lost)?.into_parts();
         ANSWERED.set(ANSWERED.get() + 1);
-        let body = body.with_config().limit(MAX_BODY).read_to_vec().ok()?;
-        Some(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
+        let body = body.with_config().limit(MAX_BODY).read_to_vec().map_err(lost)?;
+        Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
     }
 
     /// One request that is answered.

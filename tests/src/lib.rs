@@ -45,3 +45,9 @@ pub mod stream;
 pub mod tus;
 pub mod vault;
 pub mod wire;
+
+/// What a run has found out, beside whether it holds: a profile of `.config/nextest.toml` shows it.
+#[allow(clippy::print_stderr)]
+pub fn report(text: &str) {
+    eprintln!("{text}");
+}

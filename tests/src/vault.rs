@@ -11,9 +11,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use vault_api::dev::DevFile;
 
-use crate::database;
 use crate::http::Caller;
 use crate::programs::program;
+use crate::{database, report};
 
 /// argon2id is slow on purpose, and two cores may be shared by many tests.
 const READY: Duration = Duration::from_secs(120);
@@ -224,7 +224,17 @@ impl Vault {
 
     /// SIGTERM, and how the server ended.
     pub fn stop(&mut self) -> ExitStatus {
+        self.terminate();
+        self.drained()
+    }
+
+    /// SIGTERM alone.
+    pub fn terminate(&self) {
         self.signal(Signal::TERM);
+    }
+
+    /// Waits for a server that was told to stop.
+    pub fn drained(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("the server runs");
         let start = Instant::now();
         loop {
@@ -372,10 +382,4 @@ pub fn elsewhere() -> Vec<(String, String)> {
     }
     variables.extend(database::of_the_run());
     variables
-}
-
-/// Said through the test's captured output, beside the panic that it explains.
-#[allow(clippy::print_stderr)]
-fn report(text: &str) {
-    eprintln!("{text}");
 }

@@ -121,6 +121,8 @@ codes! {
         "OPTIONS names the algorithms in Tus-Checksum-Algorithm.";
     UploadInterrupted, "upload_interrupted", 400, "The body ended early",
         "Ask for the offset with HEAD and go on from there.";
+    NodeStopping, "node_stopping", 503, "This node stops, and has kept what arrived",
+        "Ask for the offset with HEAD and go on from there, at another node or at this one when it is back.";
 
     // What an upload must bring
     ConsentMissing, "consent_missing", 422, "This collection takes no recording without consent",

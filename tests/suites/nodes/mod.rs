@@ -30,6 +30,11 @@ enum BlockedLog<'p> {
 
 impl Pair {
     fn start() -> Self {
+        Self::start_with(Vec::new())
+    }
+
+    /// With further variables for both.
+    fn start_with(more: Vec<(String, String)>) -> Self {
         let mut strait = None;
         let one = Vault::start_where(&[], |_| {
             let mut variables = elsewhere();
@@ -38,6 +43,7 @@ impl Pair {
                     *value = strait.insert(Strait::to(value)).endpoint().to_owned();
                 }
             }
+            variables.extend(more);
             variables
         });
         let two = one.beside();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use vault_api::names::VAULT_RECORD_ID;
 use vault_tests::fixtures::{Chance, wav};
-use vault_tests::h2::Connection;
+use vault_tests::h2::{Connection, taken_in};
 use vault_tests::vault::Vault;
 use vault_tests::{access, cli, tus};
 
@@ -20,13 +20,6 @@ enum Cut {
     Reset,
     /// The request alone is taken back; the connection stands.
     Cancelled,
-}
-
-/// Plaintext taken in since the server started.
-fn taken_in(vault: &Vault) -> u64 {
-    let text = String::from_utf8(vault.admin().get("/metrics").expect(200).body).expect("text");
-    let line = text.lines().find_map(|line| line.strip_prefix("feedback_vault_uploaded_bytes_total "));
-    line.and_then(|number| number.parse().ok()).expect("the metric")
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use tracing::Instrument;
@@ -33,7 +33,7 @@ pub(super) fn around(router: Router, vault: &Arc<Vault>) -> Router {
 }
 
 async fn observe(State(vault): State<Arc<Vault>>, request: Request, next: Next) -> Response {
-    let method = request.method().clone();
+    let (method, version) = (request.method().clone(), request.version());
     // The pattern, never the address: addresses of uploads carry a secret.
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let span = tracing::info_span!("request", %method, route, status = tracing::field::Empty);
@@ -47,6 +47,10 @@ async fn observe(State(vault): State<Arc<Vault>>, request: Request, next: Next) 
     }
     span.in_scope(|| tracing::debug!(status, micros = started.elapsed().as_micros(), "answered"));
     dress(response.headers_mut());
+    // Whoever keeps connections open is to use another node from now on. HTTP/2 has GOAWAY for that, and no such header.
+    if version < Version::HTTP_2 && (vault.leaving.is_cancelled() || vault.stopping.is_cancelled()) {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if vault.config.tls.is_some() {
         response
             .headers_mut()

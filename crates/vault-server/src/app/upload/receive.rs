@@ -80,6 +80,19 @@ enum Stop {
     /// The client went away, fell silent, or another request wants the upload.
     Interrupted,
     Evicted,
+    /// The node stops. The client has done nothing wrong, and 4xx would tell it not to come back.
+    Leaving,
+}
+
+impl Stop {
+    /// What a client is told whose body was not read to its end.
+    const fn code(&self) -> Code {
+        match self {
+            Self::End | Self::Interrupted => Code::UploadInterrupted,
+            Self::Evicted => Code::UploadBusy,
+            Self::Leaving => Code::NodeStopping,
+        }
+    }
 }
 
 /// Takes in a body for the upload of `secret`.
@@ -260,7 +273,7 @@ impl<'v> Session<'v> {
             let next = tokio::select! {
                 biased;
                 () = self.place.stop.cancelled() => break Stop::Evicted,
-                () = self.vault.stopping.cancelled() => break Stop::Interrupted,
+                () = self.vault.stopping.cancelled() => break Stop::Leaving,
                 next = tokio::time::timeout(idle, body.next()) => next,
             };
             match next {
@@ -284,7 +297,7 @@ impl<'v> Session<'v> {
         if let Some(sum) = checksum {
             if !matches!(stopped, Stop::End) {
                 self.writer.abort().await;
-                return Err(Code::UploadInterrupted.into());
+                return Err(stopped.code().into());
             }
             if !sum.matches() {
                 self.writer.abort().await;
@@ -300,8 +313,7 @@ impl<'v> Session<'v> {
         let expires_at = self.commit().await?;
         match stopped {
             Stop::End => Ok(Received { offset: self.committed, record: None, expires_at }),
-            Stop::Interrupted => Err(Code::UploadInterrupted.into()),
-            Stop::Evicted => Err(Code::UploadBusy.into()),
+            early => Err(early.code().into()),
         }
     }
 

@@ -282,7 +282,10 @@ async fn take_in(
 
 /// Whether the same bytes may be sent again.
 fn recoverable(failure: &Failure) -> bool {
-    matches!(failure.code(), Code::UploadInterrupted | Code::UploadBusy | Code::UploadOffsetConflict)
+    matches!(
+        failure.code(),
+        Code::UploadInterrupted | Code::NodeStopping | Code::UploadBusy | Code::UploadOffsetConflict
+    )
 }
 
 /// An address that is no secret is an unknown upload.
