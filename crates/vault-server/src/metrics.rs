@@ -123,6 +123,8 @@ pub struct Metrics {
     pub garbage: Gauge,
     /// Wraps that the most used active key version may still make.
     pub key_wraps_left: Gauge,
+    /// That version's ceiling.
+    pub key_wraps_ceiling: Gauge,
     /// How long the log's key has until it is due.
     pub log_key_left: Gauge,
     /// How long the cycle of keys under way has been so.
@@ -225,7 +227,8 @@ impl Metrics {
             sessions_open: r.gauge("sessions_open", "Playback sessions open on this node"),
             restrictions_unjournalled: r.gauge("restrictions_unjournalled", "Restrictions that the journal lacks"),
             garbage: r.gauge("garbage_objects", "Names of objects that wait to be deleted"),
-            key_wraps_left: r.gauge("key_wraps_left", "Wraps left to the most used active key version"),
+            key_wraps_left: r.gauge("key_wraps_left", "Wraps left to the active key version nearest to its ceiling"),
+            key_wraps_ceiling: r.gauge("key_wraps_ceiling", "The hard ceiling of that version"),
             log_key_left: r.gauge("log_key_seconds_left", "How long the log's signing key has until it is due"),
             key_cycle: r.gauge("key_cycle_seconds", "How long the cycle of keys under way has been so"),
             figures_fresh: r.gauge("figures_fresh", "1 when the database answered this scrape's questions"),

@@ -40,8 +40,9 @@ pub async fn refresh(vault: &Vault) {
         let found = figures.keys.iter().find(|(name, _)| name == state.as_str());
         metrics.keys(state.as_str(), found.map_or(0, |(_, count)| *count));
     }
-    if let Ok(Ok(left)) = tokio::time::timeout(PATIENCE, figures::wraps_left(&vault.store)).await {
-        metrics.key_wraps_left.set(left);
+    if let Ok(Ok(nearest)) = tokio::time::timeout(PATIENCE, figures::nearest_ceiling(&vault.store)).await {
+        metrics.key_wraps_left.set(nearest.left);
+        metrics.key_wraps_ceiling.set(nearest.ceiling);
     }
     if let Ok(Ok(left)) = tokio::time::timeout(PATIENCE, log_key_left(vault)).await {
         metrics.log_key_left.set(i64::try_from(left.as_secs()).unwrap_or(i64::MAX));

@@ -38,18 +38,57 @@ pub async fn read(store: &Store) -> Result<Figures, StoreError> {
     Ok(Figures { uploads_open, outbox, unjournalled, garbage, keys })
 }
 
-/// How many new keys the active version nearest to its collection's hard ceiling may still wrap.
-pub async fn wraps_left(store: &Store) -> Result<i64, StoreError> {
+/// A version's hard ceiling, and how many new keys it may still wrap under it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ceiling {
+    /// New keys left.
+    pub left: i64,
+    /// New keys in all.
+    pub ceiling: i64,
+}
+
+impl Ceiling {
+    /// Of a version that has wrapped so many.
+    fn of(policy: Policy, wrapped: i64) -> Self {
+        let ceiling = i64::try_from(policy.hard_ceiling).unwrap_or(i64::MAX);
+        Self { left: ceiling.saturating_sub(wrapped), ceiling }
+    }
+
+    /// Nearer by the share of its ceiling that is left: policies set different ones.
+    fn nearer(self, other: Self) -> Self {
+        let share = |of: Self, by: Self| i128::from(of.left) * i128::from(by.ceiling);
+        if share(self, other) <= share(other, self) { self } else { other }
+    }
+}
+
+/// The active version of which the smallest share of its collection's hard ceiling is left.
+pub async fn nearest_ceiling(store: &Store) -> Result<Ceiling, StoreError> {
     let mut reader = store.read().await?;
     let text = "SELECT c.policy, k.wraps - k.moved FROM keks AS k JOIN collections AS c ON c.id = k.collection_id
                 WHERE k.state = 'active'";
     let rows = sqlx::query(text).fetch_all(reader.conn()).await?;
-    let mut left = i64::try_from(Policy::default().hard_ceiling).unwrap_or(i64::MAX);
+    let mut nearest = Ceiling::of(Policy::default(), 0);
     for row in rows {
         // A policy that cannot be read is another one's finding.
         let policy = CollectionPolicy::parse(row.try_get::<String, _>(0)?.as_bytes()).map(|policy| policy.key_policy());
-        let ceiling = i64::try_from(policy.unwrap_or_default().hard_ceiling).unwrap_or(i64::MAX);
-        left = left.min(ceiling.saturating_sub(row.try_get(1)?));
+        nearest = nearest.nearer(Ceiling::of(policy.unwrap_or_default(), row.try_get(1)?));
     }
-    Ok(left)
+    Ok(nearest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_ceiling_is_the_one_with_the_smallest_share_left() {
+        let under = |hard_ceiling, wrapped| Ceiling::of(Policy { hard_ceiling, ..Policy::default() }, wrapped);
+        // 4,999,000 keys left are less of eight millions than 900 of a thousand.
+        let (large, small) = (under(8_000_000, 3_001_000), under(1_000, 100));
+        assert_eq!((large.nearer(small), small.nearer(large)), (large, large));
+        let spent = under(1_000, 999);
+        assert_eq!((large.nearer(spent), spent.nearer(large)), (spent, spent));
+        assert_eq!(spent, Ceiling { left: 1, ceiling: 1_000 });
+        assert_eq!(under(u64::MAX, 7).ceiling, i64::MAX);
+    }
 }
