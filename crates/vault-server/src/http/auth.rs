@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use vault_api::code::Code;
 use vault_core::access::denial::Denial;
 use vault_core::access::role::Action;
+use vault_fields::authorization::bearer;
 
 use super::client::ClientAddress;
 use super::problem::Refused;
@@ -108,36 +109,4 @@ async fn admit(guard: &Guard, parts: &Parts) -> Result<Arc<Caller>, Failure> {
 fn refusal(caller: &Caller, action: Action, names_a_thing: bool) -> Denial {
     let unseen = action.conceals() && !caller.may_somewhere(action.visible_by());
     if names_a_thing && unseen { Denial::Absent } else { Denial::Forbidden }
-}
-
-/// The credentials of exactly one `Authorization: Bearer` (RFC 6750 §2.1; the scheme in any case, RFC 9110 §11.1).
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let mut all = headers.get_all(header::AUTHORIZATION).iter();
-    let (Some(one), None) = (all.next(), all.next()) else { return None };
-    let (scheme, credentials) = one.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| credentials.trim_start_matches(' '))
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::http::HeaderValue;
-
-    use super::*;
-
-    fn with(values: &[&'static str]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(header::AUTHORIZATION, HeaderValue::from_static(value));
-        }
-        headers
-    }
-
-    #[test]
-    fn one_bearer_header_and_no_other() {
-        assert_eq!(bearer(&with(&["Bearer fv_x"])), Some("fv_x"));
-        assert_eq!(bearer(&with(&["bearer  fv_x"])), Some("fv_x"));
-        for refused in [&[][..], &["fv_x"], &["Basic fv_x"], &["Bearer"], &["Bearer fv_x", "Bearer fv_x"]] {
-            assert_eq!(bearer(&with(refused)), None, "{refused:?}");
-        }
-    }
 }

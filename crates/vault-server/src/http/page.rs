@@ -1,10 +1,9 @@
 //! Pages of lists whose order is that of their identifiers.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use vault_api::code::Code;
 use vault_api::page::{DEFAULT_LIMIT, MAX_LIMIT, Page};
 use vault_core::ids::RecordId;
+use vault_fields::cursor;
 
 use crate::app::error::Failure;
 
@@ -55,14 +54,13 @@ impl Asked {
         let more = rows.len() > self.limit as usize;
         rows.truncate(self.limit as usize);
         let last = rows.last().filter(|_| more).map(id);
-        (rows, last.map(|id| URL_SAFE_NO_PAD.encode(id)))
+        (rows, last.map(|id| cursor::write(&id)))
     }
 }
 
 fn read(cursor: &str) -> Option<String> {
-    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
     // All identifiers are of one form.
-    text.parse::<RecordId>().ok().map(|_| text)
+    cursor::read(cursor).filter(|text| text.parse::<RecordId>().is_ok())
 }
 
 #[cfg(test)]
@@ -85,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_foreign_cursor_and_a_limit_out_of_bounds_are_refused() {
-        for cursor in ["", "x", "' OR 1=1", &URL_SAFE_NO_PAD.encode("no identifier")] {
+        for cursor in ["", "x", "' OR 1=1", &cursor::write("no identifier")] {
             assert_eq!(Asked::of(Some(cursor), None).err().map(|e| e.code()), Some(Code::InvalidCursor), "{cursor}");
         }
         for limit in [0, MAX_LIMIT + 1, u32::MAX] {

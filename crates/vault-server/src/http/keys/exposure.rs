@@ -4,16 +4,14 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use utoipa_axum::routes;
 use vault_api::code::Code;
 use vault_api::exposure::{DEFAULT_LOOKED_AT, ExposurePage, ExposureQuery, MOST_LOOKED_AT};
 use vault_api::problem::Problem;
 use vault_core::access::role::Action;
+use vault_fields::cursor;
 
 use super::destroy::VersionOf;
-use super::verify::read;
 use crate::app::error::Failure;
 use crate::app::keys;
 use crate::http::auth::SignedIn;
@@ -45,9 +43,9 @@ async fn exposure(
         return Err(Failure::new(Code::InvalidValue).detail(format!("limit: 1 to {MOST_LOOKED_AT}")));
     }
     let after = match query.cursor.as_deref() {
-        Some(cursor) => read(cursor).ok_or(Code::InvalidCursor)?,
+        Some(cursor) => cursor::read(cursor).ok_or(Code::InvalidCursor)?,
         None => String::new(),
     };
     let page = keys::exposed(&vault, &caller, &name, version, &after, limit).await?;
-    Ok(Json(ExposurePage { next_cursor: page.next_cursor.map(|id| URL_SAFE_NO_PAD.encode(id)), ..page }))
+    Ok(Json(ExposurePage { next_cursor: page.next_cursor.map(|id| cursor::write(&id)), ..page }))
 }

@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use utoipa_axum::routes;
 use vault_api::code::Code;
 use vault_api::keys::{DEFAULT_VERIFIED, MOST_VERIFIED, VerifiedKeys, VerifyQuery};
 use vault_api::problem::Problem;
 use vault_core::access::role::Action;
 use vault_core::ids::CollectionName;
+use vault_fields::cursor;
 
 use crate::app::error::Failure;
 use crate::app::keys;
@@ -19,9 +18,6 @@ use crate::http::auth::SignedIn;
 use crate::http::problem::{Named, Query};
 use crate::http::routes::{Access, Routes};
 use crate::state::Vault;
-
-/// The longest identifier that a damaged row may have for a cursor to stand behind it.
-const LONGEST: usize = 256;
 
 pub(super) fn routes(vault: &Arc<Vault>) -> Routes {
     Routes::new(vault).add(Access::Caller(Action::KeyRead), routes!(verify))
@@ -45,15 +41,10 @@ async fn verify(
         return Err(Failure::new(Code::InvalidValue).detail(format!("limit: 1 to {MOST_VERIFIED}")));
     }
     let after = match query.cursor.as_deref() {
-        Some(cursor) => read(cursor).ok_or(Code::InvalidCursor)?,
+        // A damaged row's identifier may be of any form, and the page behind it is asked for too.
+        Some(cursor) => cursor::read(cursor).ok_or(Code::InvalidCursor)?,
         None => String::new(),
     };
     let page = keys::verify(&vault, &caller, &name, &after, limit).await?;
-    Ok(Json(VerifiedKeys { next_cursor: page.next_cursor.map(|id| URL_SAFE_NO_PAD.encode(id)), ..page }))
-}
-
-/// The identifier behind which a page begins. A damaged row's may be of any form, and the page behind it is asked for too.
-pub(super) fn read(cursor: &str) -> Option<String> {
-    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
-    (!text.is_empty() && text.len() <= LONGEST && !text.contains('\0')).then_some(text)
+    Ok(Json(VerifiedKeys { next_cursor: page.next_cursor.map(|id| cursor::write(&id)), ..page }))
 }
