@@ -260,6 +260,8 @@ fn p9_a_stranger_verifies_the_certificate_and_finds_what_was_changed() {
     found(bent(|c| c["opening"] = Value::Null), "opening_missing");
     found(bent(|c| c["proof"] = Value::Null), "incomplete");
     found(bent(|c| c["format"] = json!("another")), "not_a_certificate");
+    // A key that is none is not passed over, as if there were nothing to wait for.
+    found(bent(|c| c["horizon"]["waits_for"] = json!([{"kind": "kek-version"}])), "not_a_certificate");
     let swapped = bent(|c| c["record_id"] = json!("019ab5d2-7c1e-7a40-9d3c-2f6b1e0c4a55"));
     found(swapped, "another_record");
     // The log itself stays whole, and tells of the slots that are gone.

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
-use vault_api::erasure::{Erasure, FORMAT, KeyKind, ResumeKeyState, WaitsFor as Wire};
-use vault_core::privacy::certificate::{CertificateFault, Presented, Proven, Witness, verify};
-use vault_core::privacy::erasure::WaitsFor;
+use vault_api::erasure::{Erasure, ResumeKeyState};
+use vault_core::privacy::certificate::{CertificateFault, Proven, verify};
 
+use super::presented::{self, NotPresented};
 use super::verify::public_key;
 use crate::error::Failure;
 use crate::output::{Report, clean};
@@ -45,19 +45,24 @@ impl From<&CertificateFault> for Found {
     }
 }
 
+impl From<NotPresented> for Found {
+    fn from(fault: NotPresented) -> Self {
+        Self { code: fault.code(), detail: fault.detail().to_owned() }
+    }
+}
+
 /// Runs the command.
 pub fn run(args: &CertificateArgs) -> Result<Report, Failure> {
     let key = public_key(&args.public_key)?;
     let length = fs::metadata(&args.file).map_err(Failure::file(&args.file))?.len();
     let bytes = if length > LONGEST { Vec::new() } else { fs::read(&args.file).map_err(Failure::file(&args.file))? };
-    let read: Option<Erasure> = serde_json::from_slice(&bytes).ok();
-    let Some(erased) = read.filter(|erased| erased.format == FORMAT) else {
-        let found = Found { code: "not_a_certificate", detail: "the file is no certificate of an erasure".to_owned() };
-        return Ok(told(None, Err(vec![found])));
+    let erased = match presented::read(&bytes) {
+        Ok(erased) => erased,
+        Err(fault) => return Ok(told(None, Err(vec![fault.into()]))),
     };
-    let verdict = match presented(&erased) {
+    let verdict = match presented::presented(&erased) {
         Ok(shown) => verify(&shown, &key).map_err(|faults| faults.iter().map(Found::from).collect()),
-        Err(found) => Err(vec![found]),
+        Err(fault) => Err(vec![fault.into()]),
     };
     let verdict = match &args.record {
         Some(record) if *record != erased.record_id => {
@@ -69,45 +74,6 @@ pub fn run(args: &CertificateArgs) -> Result<Report, Failure> {
         _ => verdict,
     };
     Ok(told(Some(&erased), verdict))
-}
-
-/// The certificate in the form in which it is verified.
-fn presented(erased: &Erasure) -> Result<Presented<'_>, Found> {
-    let pending = || Found {
-        code: "incomplete",
-        detail: "there is no proof in it: the entry waited for the audit log when it was written".to_owned(),
-    };
-    let (Some(entry), Some(proof)) = (&erased.entry, &erased.proof) else { return Err(pending()) };
-    let opening = erased.opening.as_ref().and_then(|opening| Some((salt(&opening.salt)?, opening.value.as_str())));
-    let Some(opening) = opening else {
-        let detail = "there is nothing in it that opens the entry: it is not shown which record was erased".to_owned();
-        return Err(Found { code: "opening_missing", detail });
-    };
-    let horizon = &erased.horizon;
-    Ok(Presented {
-        record: &erased.record_id,
-        erased_at: &erased.erased_at,
-        erased: Witness { entry, proof },
-        opening,
-        destroyed: erased.destroyed.iter().map(|w| Witness { entry: &w.entry, proof: &w.proof }).collect(),
-        waits_for: horizon.waits_for.iter().filter_map(waits_for).collect(),
-        claims_final: horizon.is_final,
-    })
-}
-
-fn salt(text: &str) -> Option<[u8; 32]> {
-    let bytes: Vec<u8> =
-        (0..32).map(|i| u8::from_str_radix(text.get(2 * i..2 * i + 2)?, 16).ok()).collect::<Option<_>>()?;
-    if text.len() == 64 { bytes.try_into().ok() } else { None }
-}
-
-fn waits_for(key: &Wire) -> Option<WaitsFor> {
-    match (key.kind, key.number) {
-        (KeyKind::KekVersion, Some(number)) => Some(WaitsFor::KekVersion(number)),
-        (KeyKind::RootEpoch, Some(number)) => Some(WaitsFor::RootEpoch(number)),
-        (KeyKind::ResumeKey, None) => Some(WaitsFor::ResumeKey),
-        _ => None,
-    }
 }
 
 fn told(erased: Option<&Erasure>, verdict: Result<Proven, Vec<Found>>) -> Report {

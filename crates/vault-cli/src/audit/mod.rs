@@ -3,6 +3,7 @@
 mod certificate;
 mod export;
 mod file;
+mod presented;
 mod prove;
 mod server;
 mod tail;

@@ -1,6 +1,7 @@
 //! A log as a server shows it.
 
 use vault_api::audit::{AuditEntry, AuditPage, AuditQuery, OpeningStatus, SlotOpening};
+use vault_core::audit::bundle::salt_of;
 use vault_core::audit::note::MAX_NOTE;
 use vault_core::audit::slot::{Opening, SlotName};
 use vault_core::audit::tile::{Tile, WIDTH};
@@ -108,9 +109,7 @@ fn slot(index: u64, shown: SlotOpening) -> Option<Shown> {
     let slot = SlotName::parse(&shown.slot)?;
     let claim = match (shown.status, shown.salt, shown.value) {
         (OpeningStatus::Opened, Some(salt), Some(value)) => {
-            let salt: Vec<u8> =
-                (0..32).map(|i| u8::from_str_radix(salt.get(2 * i..2 * i + 2)?, 16).ok()).collect::<Option<_>>()?;
-            Claim::Opened(Opening::from_parts(slot, salt.try_into().ok()?, value))
+            Claim::Opened(Opening::from_parts(slot, salt_of(&salt)?, value))
         }
         (OpeningStatus::Withheld, ..) => Claim::Withheld,
         (OpeningStatus::Erased, ..) => Claim::Erased,

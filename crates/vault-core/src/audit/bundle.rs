@@ -145,7 +145,8 @@ const DIGITS: [u8; 256] = {
 
 /// A salt out of its digits: lower case only, since upper case would be a second spelling. By a table, and one look for
 /// all digits: a log of a million entries shows several million salts.
-fn salt_of(text: &str) -> Option<[u8; SALT_LEN]> {
+#[must_use]
+pub fn salt_of(text: &str) -> Option<[u8; SALT_LEN]> {
     let text: &[u8; 2 * SALT_LEN] = text.as_bytes().try_into().ok()?;
     let (mut salt, mut wrong) = ([0; SALT_LEN], 0);
     for (byte, [high, low]) in salt.iter_mut().zip(text.as_chunks::<2>().0) {
