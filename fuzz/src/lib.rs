@@ -12,17 +12,26 @@
 //! | `keys` | wraps, sealed fields, the keyring file |
 //! | `rules` | consents, policies, scopes, identifiers and times |
 //! | `fields` | header fields, and the journal of restrictions |
+//! | `caller` | credentials, the caller's address, cursors |
+//! | `claims` | certificates of erasures |
+//! | `histories` | declarations of successor logs and what survives of a log; scopes of key cycles; what grants and roles say |
 //! | `backup` | a backup's lines and its manifest |
 
 mod backup;
+mod caller;
+mod claims;
 mod fields;
+mod histories;
 mod keys;
 mod log;
 mod media;
 mod rules;
 
 pub use backup::backup;
+pub use caller::{authorization, cursor, forwarded};
+pub use claims::certificate;
 pub use fields::{journal, preconditions, range, tus};
+pub use histories::{cycle, succession, terms};
 pub use keys::{keyring, sealed, wraps};
 pub use log::{audit_entry, audit_log, checkpoint, export_line, note, proof, tile_path, verifier};
 pub use media::{claimed_type, container, container_state, floe, layout, tail};
@@ -35,14 +44,19 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("audit_entry", audit_entry),
     ("audit_log", audit_log),
+    ("authorization", authorization),
     ("backup", backup),
+    ("certificate", certificate),
     ("checkpoint", checkpoint),
     ("claimed_type", claimed_type),
     ("consent", consent),
     ("container", container),
     ("container_state", container_state),
+    ("cursor", cursor),
+    ("cycle", cycle),
     ("export_line", export_line),
     ("floe", floe),
+    ("forwarded", forwarded),
     ("journal", journal),
     ("keyring", keyring),
     ("layout", layout),
@@ -53,7 +67,9 @@ pub const TARGETS: &[Target] = &[
     ("range", range),
     ("scope", scope),
     ("sealed", sealed),
+    ("succession", succession),
     ("tail", tail),
+    ("terms", terms),
     ("texts", texts),
     ("tile_path", tile_path),
     ("tus", tus),

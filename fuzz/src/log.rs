@@ -21,7 +21,7 @@ use vault_core::audit::verify::{Finding, Shown, Source, verify};
 
 use super::{altered, number};
 
-const ORIGIN: &str = "log.example/fuzz";
+pub(crate) const ORIGIN: &str = "log.example/fuzz";
 
 fn signing_key() -> SigningKey {
     SigningKey::from_bytes(&[7; 32])
@@ -32,7 +32,7 @@ fn key_id(public: &[u8; 32]) -> [u8; 4] {
     digest.first_chunk().copied().expect("32 bytes")
 }
 
-fn verifier_key() -> VerifierKey {
+pub(crate) fn verifier_key() -> VerifierKey {
     let public = signing_key().verifying_key().to_bytes();
     let material = [&[1][..], &public].concat();
     let text = format!("{ORIGIN}+{}+{}", hex::encode(key_id(&public)), STANDARD.encode(material));
@@ -40,7 +40,7 @@ fn verifier_key() -> VerifierKey {
 }
 
 /// `text`, which ends in a newline, signed.
-fn signed(text: &str) -> String {
+pub(crate) fn signed(text: &str) -> String {
     let key = signing_key();
     let id = key_id(&key.verifying_key().to_bytes());
     let signature = [&id[..], &key.sign(text.as_bytes()).to_bytes()].concat();

@@ -27,7 +27,8 @@ const FLAGS: [&str; 9] = [
 ];
 
 /// Longest input where it is not 4 KiB: containers and logs have structure beyond that.
-const LONGER: [(&str, u32); 4] = [("container", 65_536), ("verifier", 16_384), ("audit_log", 16_384), ("floe", 16_384)];
+const LONGER: [(&str, u32); 5] =
+    [("container", 65_536), ("verifier", 16_384), ("audit_log", 16_384), ("floe", 16_384), ("certificate", 8192)];
 
 /// Longest file that is taken into the committed corpora.
 const COMMITTED: u64 = 2048;
