@@ -148,6 +148,17 @@ impl Bucket {
         lock(&self.shared.met).clone()
     }
 
+    /// Everything it holds.
+    #[must_use]
+    pub fn copy(&self) -> BTreeMap<String, Vec<u8>> {
+        lock(&self.shared.objects).clone()
+    }
+
+    /// Rolls it back: it holds what the copy holds, and nothing else.
+    pub fn put_back(&self, copy: BTreeMap<String, Vec<u8>>) {
+        *lock(&self.shared.objects) = copy;
+    }
+
     /// The names of what it holds.
     #[must_use]
     pub fn names(&self) -> Vec<String> {

@@ -9,6 +9,13 @@ pub fn media(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// What is small and unfolds to much, from `tests/fixtures/bombs`.
+#[must_use]
+pub fn bomb(name: &str) -> Vec<u8> {
+    let path = workspace().join("tests/fixtures/bombs").join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
 /// All of them: name, and the type as a browser or telephony platform names it.
 pub const MEDIA: &[(&str, &str)] = &[
     ("chromium-video.webm", "video/webm;codecs=vp8,opus"),

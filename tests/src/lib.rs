@@ -21,6 +21,7 @@
 //! | [`stream`] | a playback under way, taken slowly |
 //! | [`h2`] | a connection that speaks HTTP/2 and is cut |
 //! | [`mod@line`] | a TCP line to a vault that breaks |
+//! | [`mod@memory`] | what a server's process holds |
 //! | [`fixtures`] | recordings, and a seeded source of chance |
 //!
 //! It is test code: what should not happen panics, with the answer that it got.
@@ -37,6 +38,7 @@ pub mod fixtures;
 pub mod h2;
 pub mod http;
 pub mod line;
+pub mod memory;
 pub mod power;
 pub mod programs;
 pub mod published;

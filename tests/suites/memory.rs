@@ -1,6 +1,7 @@
 //! Promise 11: memory is bounded, whatever the size of the recording.
 
 use vault_tests::fixtures::{Chance, wav};
+use vault_tests::memory::{peak, reset_peak};
 use vault_tests::vault::Vault;
 use vault_tests::{access, tus};
 
@@ -36,23 +37,4 @@ fn p11_memory_does_not_grow_with_the_recording() {
     }
     let playing = peak(&vault).saturating_sub(before);
     assert!(playing < MAY_GROW, "a playback of {LENGTH} bytes took {playing} bytes more");
-}
-
-/// Sets the peak of resident memory back to what is resident now, and answers that.
-fn reset_peak(vault: &Vault) -> u64 {
-    let process = format!("/proc/{}", vault.process_id());
-    // 5 resets the peak (proc(5)); the process is our child.
-    std::fs::write(format!("{process}/clear_refs"), "5").expect("the peak is reset");
-    status(vault, "VmRSS:")
-}
-
-fn peak(vault: &Vault) -> u64 {
-    status(vault, "VmHWM:")
-}
-
-fn status(vault: &Vault, member: &str) -> u64 {
-    let text = std::fs::read_to_string(format!("/proc/{}/status", vault.process_id())).expect("Linux tells");
-    let line = text.lines().find_map(|line| line.strip_prefix(member)).expect("the member");
-    let kilobytes: u64 = line.split_whitespace().next().and_then(|n| n.parse().ok()).expect("a number");
-    kilobytes * 1024
 }

@@ -25,11 +25,12 @@ use crate::{run, telemetry};
 const MOST: usize = 64 * 1024;
 
 /// Of the variables that `serve` takes, those that say where a vault for trying out keeps its rows and its objects,
-/// where it sends its traces, how long its acts wait for the log, and how long it takes its leave.
-const TAKEN: [&str; 5] = [
+/// where it sends its traces, how long its acts wait for the log and for bytes, and how long it takes its leave.
+const TAKEN: [&str; 6] = [
     "FEEDBACK_VAULT_DATABASE_",
     "FEEDBACK_VAULT_OBJECTS_",
     "FEEDBACK_VAULT_TELEMETRY_",
+    "FEEDBACK_VAULT_LIMITS_IDLE_SECONDS",
     "FEEDBACK_VAULT_LIMITS_LOG_SECONDS",
     "FEEDBACK_VAULT_LIMITS_LEAVE_SECONDS",
 ];

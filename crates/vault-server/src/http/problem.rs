@@ -69,8 +69,10 @@ pub async fn method_not_allowed() -> Failure {
 /// How long a JSON body may take; it is short.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-fn too_slow() -> Failure {
-    Failure::new(Code::InvalidRequest).detail("the body did not come in time")
+/// What reads a body, or the refusal of one that is not there in time, however often a byte of it comes.
+async fn within<T>(time: Duration, reading: impl Future<Output = T>) -> Result<T, Failure> {
+    let too_slow = |_| Failure::new(Code::InvalidRequest).detail("the body did not come in time");
+    tokio::time::timeout(time, reading).await.map_err(too_slow)
 }
 
 /// `Json` whose refusal is a problem document. Use it for every request body.
@@ -84,10 +86,9 @@ where
     type Rejection = Failure;
 
     async fn from_request(req: axum::extract::Request, state: &S) -> Result<Self, Failure> {
-        match tokio::time::timeout(BODY_TIMEOUT, Json::<T>::from_request(req, state)).await {
-            Ok(Ok(Json(value))) => Ok(Self(value)),
-            Ok(Err(rejection)) => Err(refused(&rejection)),
-            Err(_) => Err(too_slow()),
+        match within(BODY_TIMEOUT, Json::<T>::from_request(req, state)).await? {
+            Ok(Json(value)) => Ok(Self(value)),
+            Err(rejection) => Err(refused(&rejection)),
         }
     }
 }
@@ -105,7 +106,7 @@ where
     async fn from_request(req: axum::extract::Request, state: &S) -> Result<Self, Failure> {
         let (parts, body) = req.into_parts();
         let reading = axum::body::Bytes::from_request(axum::extract::Request::from_parts(parts.clone(), body), state);
-        let bytes = match tokio::time::timeout(BODY_TIMEOUT, reading).await.map_err(|_| too_slow())? {
+        let bytes = match within(BODY_TIMEOUT, reading).await? {
             Ok(bytes) if bytes.is_empty() => return Ok(Self(T::default())),
             Ok(bytes) => bytes,
             Err(e) if e.status() == StatusCode::PAYLOAD_TOO_LARGE => return Err(Code::BodyTooLarge.into()),
@@ -209,6 +210,22 @@ mod tests {
         assert_eq!(read(json, "{").await.err().unwrap().code(), Code::InvalidRequest);
         assert_eq!(read(json, "{\"other\":1}").await.err().unwrap().what(), Some("unknown field `other`"));
         assert_eq!(read(None, "{}").await.err().unwrap().code(), Code::UnsupportedMediaType);
+    }
+
+    /// A byte every few milliseconds, without end: each is in time, and the body is not.
+    #[tokio::test]
+    async fn p11_a_trickled_body_is_cut() {
+        use axum::body::{Body as Bytes, to_bytes};
+
+        let trickle = futures_util::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            Some((Ok::<_, core::convert::Infallible>("x"), ()))
+        });
+        let time = Duration::from_millis(100);
+        let cut = within(time, to_bytes(Bytes::from_stream(trickle), usize::MAX)).await.unwrap_err();
+        assert_eq!((cut.code(), cut.what()), (Code::InvalidRequest, Some("the body did not come in time")));
+        let whole = within(time, to_bytes(Bytes::from("{}"), usize::MAX)).await.unwrap().unwrap();
+        assert_eq!(&whole[..], b"{}");
     }
 
     #[test]
