@@ -200,5 +200,34 @@ mod tests {
         }
         let parsed: Result<crate::config::Config, _> = Value::Table(table).try_into();
         assert!(parsed.is_ok(), "{:?}", parsed.err());
+
+        // A slip in any key is told and not passed over; and whatever stands for a value, or where the file was cut, is read or
+        // refused.
+        for at in 0..whole.len() {
+            let with = |line: &str| [&whole[..at], &[line], &whole[at + 1..]].concat().join("\n");
+            let read = |text: &str| crate::config::Config::from_text(text, std::iter::empty());
+            match whole[at].split_once(" = ") {
+                Some((key, _)) => {
+                    assert!(read(&with(&whole[at].replacen(key, &format!("{key}s"), 1))).is_err(), "{key}s");
+                    let values = [
+                        "-1",
+                        "1e400",
+                        "18446744073709551615",
+                        "[]",
+                        "{}",
+                        "''",
+                        "\"\\u0000\"",
+                        "true",
+                        &"[".repeat(100_000),
+                    ];
+                    for value in values {
+                        let _either = read(&with(&format!("{key} = {value}")));
+                    }
+                }
+                None => assert!(read(&with(&whole[at].replacen('[', "[x", 1))).is_err(), "{}", whole[at]),
+            }
+            let cut = whole[..at].join("\n");
+            let _either = (read(&cut), read(&format!("{cut}\n{}", &whole[at][..whole[at].len() / 2])));
+        }
     }
 }
