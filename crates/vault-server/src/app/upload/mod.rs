@@ -16,6 +16,7 @@ mod end;
 pub mod receive;
 pub(super) mod writer;
 
+use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -41,6 +42,8 @@ pub struct Uploads {
     active: Arc<active::Active>,
     /// The byte budget, in KiB.
     room: Arc<Semaphore>,
+    /// Requests that wait for room.
+    waiting: AtomicUsize,
 }
 
 impl Uploads {
@@ -48,7 +51,8 @@ impl Uploads {
     #[must_use]
     pub fn new(limits: &Limits) -> Self {
         let kib = usize::try_from(limits.buffer_bytes / 1024).unwrap_or(Semaphore::MAX_PERMITS);
-        Self { active: Arc::default(), room: Arc::new(Semaphore::new(kib.min(Semaphore::MAX_PERMITS))) }
+        let room = Arc::new(Semaphore::new(kib.min(Semaphore::MAX_PERMITS)));
+        Self { active: Arc::default(), room, waiting: AtomicUsize::new(0) }
     }
 
     /// Requests that are writing an upload on this node.
@@ -61,6 +65,11 @@ impl Uploads {
     #[must_use]
     pub fn free_bytes(&self) -> usize {
         self.room.available_permits().saturating_mul(1024)
+    }
+
+    /// Whether somebody waits for room that others hold.
+    fn is_short(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
     }
 
     /// The byte budget, in KiB.
@@ -80,10 +89,30 @@ impl Uploads {
 /// Room for the two buffers of whoever writes segments: the segment under way, and the one being written.
 pub(super) async fn reserve(vault: &Vault, segment: SegmentLength) -> Result<OwnedSemaphorePermit, Failure> {
     let kib = u32::try_from(2 * segment.encrypted() / 1024 + 1).unwrap_or(u32::MAX);
-    let room = Arc::clone(&vault.uploads.room).acquire_many_owned(kib);
-    match tokio::time::timeout(WAIT_FOR_ROOM, room).await {
+    let room = || Arc::clone(&vault.uploads.room);
+    if let Ok(permit) = room().try_acquire_many_owned(kib) {
+        return Ok(permit);
+    }
+    let _waiting = Waiting::among(&vault.uploads.waiting);
+    match tokio::time::timeout(WAIT_FOR_ROOM, room().acquire_many_owned(kib)).await {
         Ok(Ok(permit)) => Ok(permit),
         _ => Err(Failure::new(Code::Unavailable).detail("too many uploads at once")),
+    }
+}
+
+/// One who waits for room, until dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn among(all: &'a AtomicUsize) -> Self {
+        all.fetch_add(1, Ordering::Relaxed);
+        Self(all)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -43,6 +43,12 @@ pub(in crate::app) const PART_BYTES: u64 = 32 << 20;
 /// thinnest voice codec sends.
 const SLOWEST: u64 = 256;
 
+/// How long a request may be silent, or slower than that, while others wait for the room that it holds: half of what they wait.
+const PRESSED: Duration = Duration::from_secs(5);
+
+/// How often a silent request looks whether others wait.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// However often bytes come, an upload ends this long after it began: its resume key must not live for ever.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -263,18 +269,21 @@ impl<'v> Session<'v> {
         let mut refusal = None;
         let idle = Duration::from_secs(self.vault.config.limits.idle_seconds);
         let (began, began_at) = (tokio::time::Instant::now(), self.taken);
+        let mut heard = began;
         let stopped = loop {
             unrestricted(self.vault, &self.row)?;
             // Whoever trickles holds room that others wait for.
+            let patience = if self.vault.uploads.is_short() { idle.min(PRESSED) } else { idle };
             let spent = began.elapsed();
-            if spent > idle && (self.taken - began_at) / spent.as_secs().max(1) < SLOWEST {
+            let trickles = spent > patience && (self.taken - began_at) / spent.as_secs().max(1) < SLOWEST;
+            if trickles || heard.elapsed() >= patience {
                 break Stop::Interrupted;
             }
             let next = tokio::select! {
                 biased;
                 () = self.place.stop.cancelled() => break Stop::Evicted,
                 () = self.vault.stopping.cancelled() => break Stop::Leaving,
-                next = tokio::time::timeout(idle, body.next()) => next,
+                next = tokio::time::timeout(LOOK, body.next()) => next,
             };
             match next {
                 Ok(Some(Ok(bytes))) => {
@@ -289,9 +298,12 @@ impl<'v> Session<'v> {
                     if settles && checksum.is_none() && self.length != Some(self.taken) {
                         self.commit().await?;
                     }
+                    // What the store takes its time for is no silence of the client's.
+                    heard = tokio::time::Instant::now();
                 }
                 Ok(None) => break Stop::End,
-                Ok(Some(Err(_))) | Err(_) => break Stop::Interrupted,
+                Ok(Some(Err(_))) => break Stop::Interrupted,
+                Err(_) => {}
             }
         };
         if let Some(sum) = checksum {

@@ -26,7 +26,7 @@ use vault_core::media::open::{ObjectReader, StoredObject};
 
 use crate::objects::Objects;
 use crate::store::records;
-use crate::testing::House;
+use crate::testing::{House, Recordings};
 
 /// A WAV of µ-law whose every byte tells its place.
 fn recording(length: usize) -> Vec<u8> {
@@ -296,4 +296,42 @@ fn hold_to_the_model(build: impl AsyncFn() -> House) {
             Ok(())
         })
         .unwrap();
+}
+
+/// The least room that there can be, all of it held by requests that say nothing: whoever wants to upload waits a few seconds,
+/// and not the minute that a silent request has otherwise.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p11_who_is_silent_gives_way_to_those_who_wait_for_room() {
+    let house = House::with("[limits]\nbuffer_bytes = 4194304\n").await;
+    let recordings = Recordings::open(&house).await;
+    let whole = recording(100_000);
+    let begin = async || {
+        let (status, begun) = recordings.begin(&house, Some(whole.len())).await;
+        assert_eq!(status, StatusCode::CREATED, "{begun}");
+        begun["location"].as_str().unwrap().to_owned()
+    };
+    let mut silent = tokio::task::JoinSet::new();
+    // Two segments of voice for each: thirty-one leave no room for another.
+    for _ in 0..31 {
+        let location = begin().await;
+        let request = Request::patch(&location)
+            .header("tus-resumable", "1.0.0")
+            .header("content-type", "application/offset+octet-stream")
+            .header("upload-offset", 0);
+        let some = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::copy_from_slice(&whole[..1_000]))]);
+        let body = Body::from_stream(some.chain(futures_util::stream::pending()));
+        let (app, request) = (crate::http::public(&house.vault), request.body(body).unwrap());
+        silent.spawn(async move { (app.oneshot(request).await.unwrap().status(), location) });
+    }
+    while house.vault.uploads.active() < 31 || house.vault.uploads.free_bytes() > 129 * 1024 {
+        tokio::time::sleep(core::time::Duration::from_millis(10)).await;
+    }
+    let location = begin().await;
+    let (status, answer) = recordings.send(&house, &location, 0, whole.clone()).await;
+    assert_eq!(status, StatusCode::NO_CONTENT, "{answer}");
+    // Whoever gave way was told, and lost nothing.
+    let (status, location) = silent.join_next().await.unwrap().unwrap();
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    let (status, answer) = recordings.send(&house, &location, 1_000, whole[1_000..].to_vec()).await;
+    assert_eq!(status, StatusCode::NO_CONTENT, "{answer}");
 }
