@@ -1,10 +1,11 @@
-//! Rows of the audit log: head, entries, outbox, openings.
+//! Rows of the audit log: entries, outbox, openings; and the [`mod@head`].
 //!
 //! Rows here are hints that can be edited by whoever holds the database. What rests on them is checked against
 //! signed checkpoints and commitments by `app::ledger`.
 
+mod head;
+
 use sqlx::{AssertSqlSafe, Row as _};
-use vault_core::audit::merkle::Edge;
 use vault_core::audit::slot::{Commitment, KeptUnder, SealedOpening, SlotName};
 use vault_core::ids::{CollectionId, RecordId};
 use vault_core::keys::hierarchy::OutboxKey;
@@ -12,17 +13,10 @@ use vault_core::keys::hierarchy::OutboxKey;
 use super::row::{Columns, bigint};
 use super::{Conn, StoreError, Tx, values};
 
+pub use head::{Head, advance, begin, head, hold, is_vouched, settled_head, vouch};
+
 /// Rows in one statement. Few shapes, so that the engine's statement cache holds them.
 const CHUNK: usize = 32;
-
-/// The head: how far the log is committed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Head {
-    /// The right edge of the tree, size included.
-    pub edge: Edge,
-    /// Rises with every change of the head.
-    pub fence: i64,
-}
 
 /// An entry with what is stored beside it.
 #[derive(Debug)]
@@ -66,73 +60,6 @@ impl StoredOpening {
         let sealed = self.sealed.clone()?;
         Some(SealedOpening { slot: self.slot, under: self.under, commitment, sealed })
     }
-}
-
-/// The head; none before the log was begun.
-pub async fn head(conn: &mut Conn) -> Result<Option<Head>, StoreError> {
-    let row = sqlx::query("SELECT size, edge, fence FROM log_head WHERE id = 1").fetch_optional(conn).await?;
-    let Some(row) = row else { return Ok(None) };
-    let columns = Columns::of("log_head", &row);
-    let edge = Edge::from_bytes(&columns.bytes("edge")?).map_err(|_| columns.damaged("edge"))?;
-    if columns.unsigned("size")? != edge.size() {
-        return Err(columns.damaged("size"));
-    }
-    Ok(Some(Head { edge, fence: columns.number("fence")? }))
-}
-
-/// The head, once no transaction is under way that moved it: of a commit that did not answer this says what became,
-/// since its transaction held the head's row from before its entries were written.
-pub async fn settled_head(tx: &mut Tx) -> Result<Option<Head>, StoreError> {
-    hold(tx).await?;
-    head(tx.conn()).await
-}
-
-/// Holds the head until the transaction ends: nobody sequences before that.
-pub async fn hold(tx: &mut Tx) -> Result<(), StoreError> {
-    sqlx::query("UPDATE log_head SET fence = fence WHERE id = 1").execute(tx.conn()).await?;
-    Ok(())
-}
-
-/// Begins a log: an empty head.
-pub async fn begin(tx: &mut Tx) -> Result<Head, StoreError> {
-    let head = Head { edge: Edge::default(), fence: 0 };
-    sqlx::query("INSERT INTO log_head (id, size, edge, fence) VALUES (1, 0, $1, 0)")
-        .bind(head.edge.to_bytes())
-        .execute(tx.conn())
-        .await?;
-    Ok(head)
-}
-
-/// Moves the head from `from` to `to`; false when it is no longer at `from`.
-pub async fn advance(tx: &mut Tx, from: &Head, to: &Head) -> Result<bool, StoreError> {
-    let done =
-        sqlx::query("UPDATE log_head SET size = $1, edge = $2, fence = $3 WHERE id = 1 AND size = $4 AND fence = $5")
-            .bind(bigint(to.edge.size())?)
-            .bind(to.edge.to_bytes())
-            .bind(to.fence)
-            .bind(bigint(from.edge.size())?)
-            .bind(from.fence)
-            .execute(tx.conn())
-            .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// The name of the head's MAC in `meta`.
-const HEAD_MAC: &str = "log_head_mac";
-
-/// Vouches for the head, in the transaction that moves it there: entries that are not published yet are signed only under this.
-pub async fn vouch(tx: &mut Tx, key: &OutboxKey, edge: &Edge) -> Result<(), StoreError> {
-    let text = "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-    let mac = hex::encode(key.head_mac(&edge.to_bytes()));
-    sqlx::query(text).bind(HEAD_MAC).bind(mac).execute(tx.conn()).await?;
-    Ok(())
-}
-
-/// Whether the vault moved the head to this edge.
-pub async fn is_vouched(conn: &mut Conn, key: &OutboxKey, edge: &Edge) -> Result<bool, StoreError> {
-    let row = sqlx::query("SELECT value FROM meta WHERE name = $1").bind(HEAD_MAC).fetch_optional(conn).await?;
-    let mac = row.and_then(|row| hex::decode(row.try_get::<String, _>(0).ok()?).ok());
-    Ok(mac.is_some_and(|mac| key.committed(&edge.to_bytes(), &mac)))
 }
 
 /// Enters entries from index `first` on, with their openings.
