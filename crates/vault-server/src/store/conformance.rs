@@ -3,11 +3,13 @@
 
 use core::time::Duration;
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use sqlx::Row as _;
 use vault_core::access::role::Role;
 use vault_core::audit::merkle::Hash;
 use vault_core::ids::{BindingId, CollectionId, GrantId, ObjectId, PersonId, RecordId, UploadId};
+use vault_core::keys::hierarchy::{LogSeed, OutboxKey};
 use vault_core::time::Timestamp;
 
 use super::people::{BindingRow, BindingState, PersonRow};
@@ -201,6 +203,9 @@ async fn head(store: &Store) -> log::Head {
     head
 }
 
+/// The key that the vault vouches with.
+static VOUCHING: LazyLock<OutboxKey> = LazyLock::new(|| LogSeed::generate().outbox_key());
+
 fn next(head: &log::Head, entry: &[u8]) -> log::Head {
     let mut edge = head.edge.clone();
     edge.append(Hash::leaf(entry));
@@ -217,7 +222,7 @@ async fn p9_of_two_that_append_behind_the_same_head_one_does() {
         async move {
             let to = next(&from, format!("{n}").as_bytes());
             let mut tx = store.begin("test").await.unwrap();
-            let moved = log::advance(&mut tx, &from, &to).await.unwrap();
+            let moved = log::advance(&mut tx, &VOUCHING, &from, &to).await.unwrap();
             tokio::time::sleep(Duration::from_millis(20)).await;
             if moved {
                 tx.commit().await.unwrap();
@@ -231,6 +236,43 @@ async fn p9_of_two_that_append_behind_the_same_head_one_does() {
     assert_eq!(moved.len(), 1);
     let mut reader = nodes.two.read().await.unwrap();
     assert_eq!(log::head(reader.conn()).await.unwrap().as_ref(), moved.first());
+    assert!(log::is_vouched(reader.conn(), &VOUCHING, &moved[0].edge).await.unwrap());
+}
+
+#[tokio::test]
+async fn p9_a_head_is_vouched_for_where_it_was_moved_and_nowhere_else() {
+    let nodes = nodes().await;
+    let from = head(&nodes.one).await;
+    let (to, other) = (next(&from, b"one"), next(&from, b"other"));
+    let vouched = async |head: &log::Head| {
+        let mut reader = nodes.two.read().await.unwrap();
+        log::is_vouched(reader.conn(), &VOUCHING, &head.edge).await.unwrap()
+    };
+    let move_on = async |from: &log::Head, to: &log::Head| {
+        let mut tx = nodes.one.begin("test").await.unwrap();
+        let moved = log::advance(&mut tx, &VOUCHING, from, to).await.unwrap();
+        // Also where it did not move: nothing may have been written beside it.
+        tx.commit().await.unwrap();
+        moved
+    };
+    assert!(!vouched(&from).await && !vouched(&to).await, "nobody has moved it yet");
+    assert!(!move_on(&to, &other).await, "it is not there");
+    assert!(!vouched(&other).await);
+    assert!(move_on(&from, &to).await);
+    assert!(vouched(&to).await && !vouched(&from).await);
+    assert!(!move_on(&from, &other).await, "it was there");
+    assert!(vouched(&to).await && !vouched(&other).await, "the MAC stays with the head");
+    assert!(move_on(&to, &next(&to, b"two")).await);
+    assert!(!vouched(&to).await);
+
+    let at = next(&to, b"two");
+    let mut tx = nodes.one.begin("test").await.unwrap();
+    assert!(!log::raise_fence(&mut tx, &to).await.unwrap());
+    assert!(log::raise_fence(&mut tx, &at).await.unwrap());
+    tx.commit().await.unwrap();
+    let raised = log::Head { fence: at.fence + 1, ..at };
+    assert_eq!(log::head(nodes.two.read().await.unwrap().conn()).await.unwrap().as_ref(), Some(&raised));
+    assert!(vouched(&raised).await, "the fence is no part of what is vouched for");
 }
 
 #[tokio::test]
@@ -239,7 +281,7 @@ async fn p9_who_asks_for_the_settled_head_waits_for_a_commit_under_way() {
     let from = head(&nodes.one).await;
     let to = next(&from, b"entry");
     let mut tx = nodes.one.begin("test").await.unwrap();
-    assert!(log::advance(&mut tx, &from, &to).await.unwrap());
+    assert!(log::advance(&mut tx, &VOUCHING, &from, &to).await.unwrap());
     let store = nodes.two.clone();
     let asked = tokio::spawn(async move {
         let mut tx = store.begin("test").await.unwrap();

@@ -107,6 +107,32 @@ impl Engine {
         }
     }
 
+    /// Whether writing transactions run beside each other, so that whoever relies on a row has to hold it.
+    pub(super) const fn writes_beside(self) -> bool {
+        matches!(self, Self::Postgres)
+    }
+
+    /// What moves the log's head and sets the MAC beside it (`log::advance`): both or neither, in one exchange with the
+    /// database, since the sequencer does it for each group. It changes no row when the head is elsewhere.
+    pub(super) const fn move_head_statement(self) -> &'static str {
+        match self {
+            // Two statements are one exchange here, and the numbers of parameters count through both.
+            Self::Sqlite => {
+                "UPDATE log_head SET size = $1, edge = $2, fence = $3 WHERE id = 1 AND size = $4 AND fence = $5;
+                 INSERT INTO meta (name, value) SELECT $6, $7 WHERE changes() = 1
+                   ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+            }
+            Self::Postgres => {
+                "WITH moved AS (
+                   UPDATE log_head SET size = $1, edge = $2, fence = $3 WHERE id = 1 AND size = $4 AND fence = $5
+                   RETURNING id
+                 )
+                 INSERT INTO meta (name, value) SELECT $6, $7 FROM moved
+                   ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+            }
+        }
+    }
+
     /// How reading begins, where it needs a transaction: a pooler may give each statement outside of one to another
     /// server connection, and sqlx sends two for a query.
     pub(super) const fn read_statement(self, pooler: Pooler) -> Option<&'static str> {

@@ -208,6 +208,7 @@ impl Store {
         let conn = Conn::within(&self.writers, settings, self.engine.begin_statement()).await;
         Ok(Tx {
             conn: conn.map_err(unreachable)?,
+            engine: self.engine,
             name,
             started,
             metrics: Arc::clone(&self.metrics),
@@ -351,6 +352,7 @@ impl Reader {
 #[must_use = "a transaction that is not committed is rolled back"]
 pub struct Tx {
     conn: Conn,
+    engine: Engine,
     name: &'static str,
     started: Instant,
     metrics: Arc<Metrics>,
@@ -364,6 +366,11 @@ impl Tx {
     /// The connection to run a query on.
     pub fn conn(&mut self) -> &mut Conn {
         &mut self.conn
+    }
+
+    /// Which engine this is.
+    fn engine(&self) -> Engine {
+        self.engine
     }
 
     /// Commits. After this returns `Ok`, what was written survives the loss of power.

@@ -62,14 +62,13 @@ pub(super) async fn fence(store: &Store, key: &VerifierKey) -> Result<Head, Ledg
         let mut tx = store.begin("fence_log").await?;
         let raised = match head {
             Some(head) => {
-                let next = Head { fence: head.fence + 1, ..head.clone() };
-                let raised = log::advance(&mut tx, &head, &next).await?;
+                let raised = log::raise_fence(&mut tx, &head).await?;
                 // With the head held: a succession moves it in the transaction that ends the key.
                 if raised && keys::log_key_has_ended(tx.conn(), &key.to_string()).await? {
                     tx.rollback().await?;
                     return Err(succeeded(&head));
                 }
-                raised.then_some(next)
+                raised.then(|| Head { fence: head.fence + 1, ..head })
             }
             None => Some(log::begin(&mut tx).await?),
         };
@@ -425,10 +424,9 @@ async fn replay(
         next.edge.settle();
         let mut tx = store.begin("replay_log").await?;
         log::insert(&mut tx, first, &new.iter().collect::<Vec<_>>()).await?;
-        if !log::advance(&mut tx, &current, &next).await? {
+        if !log::advance(&mut tx, signer.outbox_key(), &current, &next).await? {
             return Err(disagreement("the database's head moved during the replay"));
         }
-        log::vouch(&mut tx, signer.outbox_key(), &next.edge).await?;
         tx.commit().await?;
         current = next;
     }

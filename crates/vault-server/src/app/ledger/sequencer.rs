@@ -241,13 +241,12 @@ impl Sequencer {
         }
         let mut group = self.group(new.iter().map(|n| n.entry.as_slice()))?;
         // The head first: when it has moved, the rows would only collide with another node's.
-        if !log::advance(&mut tx, &self.committed.head, &group.next.head).await? {
+        if !log::advance(&mut tx, self.signer.outbox_key(), &self.committed.head, &group.next.head).await? {
             tx.rollback().await?;
             return self.lost().await;
         }
         log::insert(&mut tx, self.committed.head.edge.size(), &new).await?;
         self.empty_late(&mut tx, &new, &mut group).await?;
-        log::vouch(&mut tx, self.signer.outbox_key(), &group.next.head.edge).await?;
         let ids: Vec<&str> = waiting.iter().map(|w| w.id.as_str()).collect();
         log::unqueue(&mut tx, &ids).await?;
         let outcome = match tx.commit().await {
@@ -277,7 +276,7 @@ impl Sequencer {
         }
         let from = group.next.head.clone();
         group.append(said.iter().map(|new| new.entry.as_slice()))?;
-        if !log::advance(tx, &from, &group.next.head).await? {
+        if !log::advance(tx, self.signer.outbox_key(), &from, &group.next.head).await? {
             // This transaction holds the head since it was moved to `from`.
             return Err(LedgerError::Timeout);
         }

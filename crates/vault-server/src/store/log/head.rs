@@ -35,9 +35,12 @@ pub async fn settled_head(tx: &mut Tx) -> Result<Option<Head>, StoreError> {
     head(tx.conn()).await
 }
 
-/// Holds the head until the transaction ends: nobody sequences before that.
+/// Holds the head until the transaction ends: nobody sequences before that. Where one writes at a time, whoever has begun
+/// to write holds it already.
 pub async fn hold(tx: &mut Tx) -> Result<(), StoreError> {
-    sqlx::query("UPDATE log_head SET fence = fence WHERE id = 1").execute(tx.conn()).await?;
+    if tx.engine().writes_beside() {
+        sqlx::query("UPDATE log_head SET fence = fence WHERE id = 1").execute(tx.conn()).await?;
+    }
     Ok(())
 }
 
@@ -51,24 +54,38 @@ pub async fn begin(tx: &mut Tx) -> Result<Head, StoreError> {
     Ok(head)
 }
 
-/// Moves the head from `from` to `to`; false when it is no longer at `from`.
-pub async fn advance(tx: &mut Tx, from: &Head, to: &Head) -> Result<bool, StoreError> {
-    let done =
-        sqlx::query("UPDATE log_head SET size = $1, edge = $2, fence = $3 WHERE id = 1 AND size = $4 AND fence = $5")
-            .bind(bigint(to.edge.size())?)
-            .bind(to.edge.to_bytes())
-            .bind(to.fence)
-            .bind(bigint(from.edge.size())?)
-            .bind(from.fence)
-            .execute(tx.conn())
-            .await?;
+/// Moves the head from `from` to `to` and vouches for it there, in one statement; false when it is no longer at `from`.
+/// Entries that are not published yet are signed only under this.
+pub async fn advance(tx: &mut Tx, key: &OutboxKey, from: &Head, to: &Head) -> Result<bool, StoreError> {
+    let edge = to.edge.to_bytes();
+    let mac = hex::encode(key.head_mac(&edge));
+    let done = sqlx::query(tx.engine().move_head_statement())
+        .bind(bigint(to.edge.size())?)
+        .bind(edge)
+        .bind(to.fence)
+        .bind(bigint(from.edge.size())?)
+        .bind(from.fence)
+        .bind(HEAD_MAC)
+        .bind(mac)
+        .execute(tx.conn())
+        .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Raises the fence of a head that stays where it is; false when it is no longer at `from`. It is vouched for as it was.
+pub async fn raise_fence(tx: &mut Tx, from: &Head) -> Result<bool, StoreError> {
+    let done = sqlx::query("UPDATE log_head SET fence = fence + 1 WHERE id = 1 AND size = $1 AND fence = $2")
+        .bind(bigint(from.edge.size())?)
+        .bind(from.fence)
+        .execute(tx.conn())
+        .await?;
     Ok(done.rows_affected() == 1)
 }
 
 /// The name of the head's MAC in `meta`.
 const HEAD_MAC: &str = "log_head_mac";
 
-/// Vouches for the head, in the transaction that moves it there: entries that are not published yet are signed only under this.
+/// Vouches for the head where it was set and not moved.
 pub async fn vouch(tx: &mut Tx, key: &OutboxKey, edge: &Edge) -> Result<(), StoreError> {
     let text = "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
     let mac = hex::encode(key.head_mac(&edge.to_bytes()));

@@ -13,7 +13,7 @@ use vault_core::keys::hierarchy::OutboxKey;
 use super::row::{Columns, bigint};
 use super::{Conn, StoreError, Tx, values};
 
-pub use head::{Head, advance, begin, head, hold, is_vouched, settled_head, vouch};
+pub use head::{Head, advance, begin, head, hold, is_vouched, raise_fence, settled_head, vouch};
 
 /// Rows in one statement. Few shapes, so that the engine's statement cache holds them.
 const CHUNK: usize = 32;
