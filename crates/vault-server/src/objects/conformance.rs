@@ -10,6 +10,7 @@ async fn everything(objects: &Objects) {
     ranges(objects).await;
     streams(objects).await;
     deletes(objects).await;
+    together(objects).await;
     objects.check(false).await.unwrap();
 }
 
@@ -68,6 +69,24 @@ async fn deletes(objects: &Objects) {
     assert!(matches!(objects.get(&name).await, Err(ObjectError::Missing)));
 }
 
+/// More at once than there are files opened at once, in folders that are not there yet; and the last one replaced.
+async fn together(objects: &Objects) {
+    let name = |of: &str| Name::log(&format!("conformance/{of}")).unwrap();
+    let last = name("last");
+    for round in 0..2 {
+        let first: Vec<(Name, Bytes)> =
+            (0..70).map(|n| (name(&format!("{round}/{}/{n}", n % 3)), Bytes::from(vec![n; 300]))).collect();
+        let bytes = Bytes::from(format!("after round {round}"));
+        objects.put_before(first.clone(), (last.clone(), bytes.clone())).await.unwrap();
+        for (name, bytes) in first {
+            assert_eq!(objects.get(&name).await.unwrap(), bytes, "{name}");
+        }
+        assert_eq!(objects.get(&last).await.unwrap(), bytes);
+    }
+    objects.put_before(Vec::new(), (last.clone(), Bytes::from_static(b"alone"))).await.unwrap();
+    assert_eq!(objects.get(&last).await.unwrap(), "alone");
+}
+
 #[tokio::test]
 async fn memory_conforms() {
     everything(&Objects::memory()).await;
@@ -77,6 +96,42 @@ async fn memory_conforms() {
 async fn local_conforms() {
     let dir = tempfile::tempdir().unwrap();
     everything(&Objects::local(&dir.path().join("objects")).unwrap()).await;
+}
+
+#[tokio::test]
+async fn what_comes_last_is_not_there_while_one_before_it_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let metrics = Arc::new(Metrics::new());
+    let objects = Objects::local(dir.path()).unwrap().metered(&metrics);
+    let name = |of: &str| Name::log(of).unwrap();
+    let put = async |first: [&str; 3], last: &'static str| {
+        let first = first.map(|of| (name(of), Bytes::from_static(b"first")));
+        objects.put_before(first.into(), (name("last"), Bytes::from_static(last.as_bytes()))).await
+    };
+    put(["a/1", "a/2", "b/1"], "one").await.unwrap();
+    // A folder stands where an object is to be.
+    std::fs::create_dir_all(dir.path().join("log/b/2/in/the/way")).unwrap();
+    put(["a/3", "a/4", "b/2"], "two").await.unwrap_err();
+    assert_eq!(objects.get(&name("last")).await.unwrap(), "one");
+    // Nor does anything half-written stay, or what another left get into the way.
+    let folders = ["log", "log/a", "log/b"].map(|folder| std::fs::read_dir(dir.path().join(folder)).unwrap());
+    let staged =
+        folders.into_iter().flatten().filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().contains('#'));
+    assert_eq!(staged.count(), 0);
+    std::fs::remove_dir_all(dir.path().join("log/b/2")).unwrap();
+    std::fs::write(dir.path().join("log/last#1"), "of a crash").unwrap();
+    put(["a/3", "a/4", "b/2"], "two").await.unwrap();
+    assert_eq!(objects.get(&name("last")).await.unwrap(), "two");
+    let text = metrics.encode();
+    let counted = |outcome: &str| {
+        text.lines().any(|line| {
+            line.contains("_count{")
+                && line.contains("\"put\"")
+                && line.contains(outcome)
+                && line.ends_with(if outcome == "ok" { " 8" } else { " 4" })
+        })
+    };
+    assert!(counted("ok") && counted("failed"), "{text}");
 }
 
 #[tokio::test]

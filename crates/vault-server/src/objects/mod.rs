@@ -9,6 +9,9 @@
 //! | a directory, memory | streams: one piece is in memory |
 //! | a bucket ([`s3`]) | is one PUT out of memory, so it is cut short ([`Objects::longest`]) |
 //!
+//! Small objects can be written together, with one that nobody finds before the others: on the local disk in one go
+//! ([`together`]).
+//!
 //! [`check`] asks a store at start whether it does what all of this relies on.
 
 mod check;
@@ -18,6 +21,7 @@ mod local;
 mod metered;
 mod name;
 mod s3;
+mod together;
 mod writer;
 
 #[cfg(test)]
@@ -31,6 +35,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
 use vault_core::time::Timestamp;
 
@@ -50,6 +55,9 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 /// The longest object that is collected in memory for one PUT: what an upload to a bucket costs in memory at the most,
 /// and a PUT in bytes.
 const LONGEST_PUT: u64 = 4 << 20;
+
+/// PUTs under way at once of objects that are written together: after a long outage there may be thousands.
+const PUTS_AT_ONCE: usize = 16;
 
 /// Why the object store did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +119,8 @@ pub struct Objects {
     collects: Option<u64>,
     /// Its files that are read from.
     files: Option<files::Files>,
+    /// What counts objects that do not go through `inner`.
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl Objects {
@@ -123,6 +133,7 @@ impl Objects {
                 local: None,
                 collects: Some(LONGEST_PUT),
                 files: None,
+                metrics: None,
             }),
             Ok(None) | Err(_) => Ok(Self::local(&config.objects_path())?),
         }
@@ -133,7 +144,7 @@ impl Objects {
         let root = local::directory(path)?;
         let inner = object_store::local::LocalFileSystem::new_with_prefix(&root)?.with_fsync(true);
         let files = Some(files::Files::below(&root));
-        Ok(Self { inner: Arc::new(inner), local: Some(root.into()), collects: None, files })
+        Ok(Self { inner: Arc::new(inner), local: Some(root.into()), collects: None, files, metrics: None })
     }
 
     /// In memory: for tests, gone with the process.
@@ -145,14 +156,14 @@ impl Objects {
     /// Over any store; how tests put faults in between.
     #[must_use]
     pub fn over(inner: Arc<dyn ObjectStore>) -> Self {
-        Self { inner, local: None, collects: None, files: None }
+        Self { inner, local: None, collects: None, files: None, metrics: None }
     }
 
     /// Counts and times what is asked of it from here on.
     #[must_use]
     pub fn metered(self, metrics: &Arc<Metrics>) -> Self {
         let inner = Arc::new(metered::Metered { inner: self.inner, metrics: Arc::clone(metrics) });
-        Self { inner, ..self }
+        Self { inner, metrics: Some(Arc::clone(metrics)), ..self }
     }
 
     /// Writes as a bucket is written to, with PUTs of at most `longest` bytes.
@@ -178,6 +189,18 @@ impl Objects {
     async fn put_told(&self, name: &Name, bytes: impl Into<Bytes>) -> Result<Option<String>, ObjectError> {
         let put = self.inner.put(name.path(), PutPayload::from_bytes(bytes.into()));
         Ok(timed(put).await?.version)
+    }
+
+    /// Writes small objects whole, and `last` so that nobody finds it before all the others are durable. All are once it
+    /// returns; after an error any of them may be there, and `last` only with all the others.
+    pub async fn put_before(&self, first: Vec<(Name, Bytes)>, last: (Name, Bytes)) -> Result<(), ObjectError> {
+        if let Some(root) = &self.local {
+            return together::put(root, first, last, self.metrics.as_ref()).await;
+        }
+        for some in first.chunks(PUTS_AT_ONCE) {
+            try_join_all(some.iter().map(|(name, bytes)| self.put(name, bytes.clone()))).await?;
+        }
+        self.put(&last.0, last.1).await
     }
 
     /// Begins an object that is written piece by piece.

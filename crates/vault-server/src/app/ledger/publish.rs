@@ -7,7 +7,6 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use futures_util::future::try_join_all;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -234,12 +233,8 @@ pub(super) async fn write(
     if let Some(partial) = tiles.partial_bundle(place) {
         puts.push(name(partial)?);
     }
-    // At most a handful at once: after a long outage there may be thousands.
-    for some in puts.chunks(16) {
-        try_join_all(some.iter().map(|(name, bytes)| objects.put(name, bytes.clone()))).await?;
-    }
-    objects.put(&checkpoint_name(place)?, checkpoint.note().to_owned()).await?;
-    Ok(())
+    let last = (checkpoint_name(place)?, Bytes::copy_from_slice(checkpoint.note().as_bytes()));
+    Ok(objects.put_before(puts, last).await?)
 }
 
 /// Paths of tiles are names of objects; were one not, nothing could be published.
