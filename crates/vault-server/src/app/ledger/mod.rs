@@ -10,7 +10,7 @@
 //! | [`node`] | one node of several: it sequences, or follows the one that does |
 //! | [`office`] | which node sequences: a lease |
 //! | [`sequencer`] | takes what waits, commits it, learns the outcome when the database does not say |
-//! | [`publish`] | writes tiles, bundles and checkpoint, serves them, releases |
+//! | [`publish`] | signs and proves, writes tiles, bundles and checkpoint, serves them, releases |
 //! | [`follow`] | leaves entries to another node, and learns that they are published |
 //! | [`recover`] | before a node sequences: compares every copy of the head |
 //! | [`mod@remains`] | what there is of a log that does not open, and making it its successor's |

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use vault_core::audit::checkpoint::{CheckpointSigner, VerifiedCheckpoint};
+use vault_core::audit::checkpoint::CheckpointSigner;
 
 use super::follow::{Follower, advance, give_back};
 use super::office::{self, Held, Office};
-use super::publish::{Publication, Published, Publisher};
+use super::publish::{Publication, Publisher};
 use super::recover::{self, Recovered};
 use super::sequencer::{Committed, End, Sequencer};
 use super::{LedgerError, Running, Shared, lock};
@@ -130,9 +130,8 @@ pub(super) async fn take_over(
         }
     };
     let publication = (behind > 0 || stale).then(|| {
-        let checkpoint: Arc<VerifiedCheckpoint> = Arc::new(signer.sign(head.edge.size(), head.edge.root()));
-        let published = Published { checkpoint, edge: head.edge.clone(), tiles: Arc::new(tiles.clone()) };
-        Publication::of(published, full, Vec::new())
+        let (grown, tiles) = (head.edge.clone(), Arc::new(tiles.clone()));
+        Publication { grown, tiles, full, due: Vec::new() }
     });
     let sequencing = Sequencing::begin(shared, running, signer, lease, Committed { head, tiles });
     if let Some(publication) = publication {

@@ -1,5 +1,5 @@
-//! Publishing: tiles and bundles to the object store, then the checkpoint, then the release of those who wait; and
-//! serving what was published.
+//! Publishing what is committed: signed, tiles and bundles to the object store, then the checkpoint, then the release of
+//! those who wait; and serving what was published.
 
 use core::sync::atomic::Ordering;
 use core::time::Duration;
@@ -7,6 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use futures_util::future::join;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -31,38 +32,31 @@ const LOOK_AGAIN: Duration = Duration::from_secs(DEADLINE.as_secs() + 5);
 /// Partial bundles that stay behind the newest: whoever has just read a checkpoint finds what it covers.
 const KEPT_PARTIALS: usize = 3;
 
-/// Somebody who waits for an entry that is committed, and the proof that they will get.
+/// Somebody who waits for an entry that is committed.
 pub(super) struct Due {
     pub(super) index: u64,
     pub(super) done: oneshot::Sender<Release>,
-    pub(super) inclusion: Vec<Hash>,
 }
 
-/// Committed groups on their way out.
+/// A committed group on its way out. Only what is committed is sent here, and only what was sent here is signed.
 pub(super) struct Publication {
-    pub(super) published: Published,
+    /// The tree it led to, which holds what proves the group's entries.
+    pub(super) grown: Edge,
+    pub(super) tiles: Arc<EdgeTiles>,
     pub(super) full: Vec<Full>,
-    /// Those who wait, group by group, and each group's own checkpoint.
-    pub(super) due: Vec<(Arc<VerifiedCheckpoint>, Vec<Due>)>,
+    pub(super) due: Vec<Due>,
 }
 
 impl Publication {
-    /// One group.
-    pub(super) fn of(published: Published, full: Vec<Full>, due: Vec<Due>) -> Self {
-        let due = vec![(Arc::clone(&published.checkpoint), due)];
-        Self { published, full, due }
-    }
-
-    /// Takes in the group behind it: one bundle and one checkpoint stand for both. Whoever waits for an entry of the first
-    /// still gets the checkpoint of its own group, whose tree the published one extends.
-    fn take_in(&mut self, next: Self) {
-        self.published = next.published;
-        self.full.extend(next.full);
-        self.due.extend(next.due);
-    }
-
-    fn into_due(self) -> impl Iterator<Item = Due> {
-        self.due.into_iter().flat_map(|(_, due)| due)
+    /// Those who wait, each with what they will get under the group's own checkpoint.
+    fn releases(&mut self, checkpoint: &Arc<VerifiedCheckpoint>) -> Vec<(Due, Vec<Hash>, Arc<VerifiedCheckpoint>)> {
+        let due = core::mem::take(&mut self.due).into_iter();
+        let proven = due.filter_map(|due| {
+            // Held: it was appended since the edge was settled.
+            let inclusion = self.grown.inclusion_proof(due.index).ok()?;
+            Some((due, inclusion, Arc::clone(checkpoint)))
+        });
+        proven.collect()
     }
 }
 
@@ -115,7 +109,7 @@ impl Publisher {
     pub(super) async fn run(mut self, mut publications: mpsc::Receiver<Publication>) {
         let mut partials = VecDeque::new();
         loop {
-            let mut publication = match timeout(LOOK_AGAIN, publications.recv()).await {
+            let first = match timeout(LOOK_AGAIN, publications.recv()).await {
                 Ok(Some(publication)) => publication,
                 Ok(None) => return,
                 Err(_) => {
@@ -123,35 +117,53 @@ impl Publisher {
                     continue;
                 }
             };
+            // One bundle and one checkpoint stand for all that have come together. Whoever waits for an entry of an earlier
+            // group still gets the checkpoint of their own, whose tree the published one extends.
+            let mut groups = vec![first];
             while let Ok(next) = publications.try_recv() {
-                publication.take_in(next);
+                groups.push(next);
             }
-            if !self.write(&publication).await {
+            let sign = |group: &Publication| Arc::new(self.running.signer.sign(group.grown.size(), group.grown.root()));
+            let Some(newest) = groups.last() else { continue };
+            let checkpoint = sign(newest);
+            let (mut edge, tiles) = (newest.grown.clone(), Arc::clone(&newest.tiles));
+            edge.settle();
+            let published = Published { checkpoint, edge, tiles };
+            let full: Vec<Full> = groups.iter_mut().flat_map(|group| core::mem::take(&mut group.full)).collect();
+            // Proofs are made while the object store is waited for.
+            let proving = async {
+                let mut releases = Vec::new();
+                for group in &mut groups {
+                    let newest = group.grown.size() == published.size();
+                    let own = if newest { Arc::clone(&published.checkpoint) } else { sign(group) };
+                    releases.extend(group.releases(&own));
+                }
+                releases
+            };
+            let (written, releases) = join(self.write(&published, &full), proving).await;
+            if !written {
                 // Committed and not published: whoever sequences next publishes it, and those who wait learn it then.
                 publications.close();
-                self.shared.set_aside(publication.into_due());
+                self.shared.set_aside(releases.into_iter().map(|(due, ..)| due));
                 while let Some(publication) = publications.recv().await {
-                    self.shared.set_aside(publication.into_due());
+                    self.shared.set_aside(publication.due.into_iter());
                 }
                 return;
             }
             self.shared.publish_failed.store(false, Ordering::Relaxed);
-            let Publication { published, full, due } = publication;
             self.tidy(&mut partials, &published.tiles, &full);
             self.running.publish(published);
-            for (checkpoint, due) in due {
-                for Due { index, done, inclusion } in due {
-                    // Whoever gave up has a committed entry that released nothing.
-                    let _ = done.send(Release { index, inclusion, checkpoint: Arc::clone(&checkpoint) });
-                }
+            for (Due { index, done }, inclusion, checkpoint) in releases {
+                // Whoever gave up has a committed entry that released nothing.
+                let _ = done.send(Release { index, inclusion, checkpoint });
             }
             self.shared.release_placed(&self.running).await;
         }
     }
 
     /// False when it was given up.
-    async fn write(&self, publication: &Publication) -> bool {
-        let Publication { published: Published { checkpoint, tiles, .. }, full, .. } = publication;
+    async fn write(&self, published: &Published, full: &[Full]) -> bool {
+        let Published { checkpoint, tiles, .. } = published;
         let mut pause = FIRST_PAUSE;
         loop {
             let written = tokio::select! {

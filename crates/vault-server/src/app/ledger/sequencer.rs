@@ -15,7 +15,7 @@ use vault_core::audit::verify::{ERASED, erased_portions};
 use vault_core::keys::hierarchy::StaffAuditKey;
 
 use super::office::Held;
-use super::publish::{Due, Publication, Published};
+use super::publish::{Due, Publication};
 use super::tiles::{EdgeTiles, Full};
 use super::{Item, LedgerError, Shared, lock};
 use crate::store::log::{self, Head, NewEntry, Waiting};
@@ -190,26 +190,19 @@ impl Sequencer {
         }
     }
 
-    /// Takes a committed group as the new head, signs it, and prepares what those who wait will get.
+    /// Takes a committed group as the new head: what is to be signed and published, and who waits for it. Signatures and
+    /// proofs are made by the publisher, while the next group is committed.
     fn publication(&mut self, group: Group) -> Publication {
         let Group { mut next, leaves, full } = group;
         let first = self.committed.head.edge.size();
-        // After the commit and not before: no signature exists for a tree that was not committed.
-        let checkpoint = Arc::new(self.signer.sign(next.head.edge.size(), next.head.edge.root()));
-        let mut due = Vec::new();
-        for (index, leaf) in (first..).zip(leaves) {
-            let Some(done) = self.shared.waits_for(&leaf) else { continue };
-            // Held: it was appended since the edge was settled.
-            let Ok(inclusion) = next.head.edge.inclusion_proof(index) else { continue };
-            due.push(Due { index, done, inclusion });
-        }
-        let appended = next.head.edge.size() - first;
+        let waits = |(index, leaf): (u64, Hash)| Some(Due { index, done: self.shared.waits_for(&leaf)? });
+        let due = (first..).zip(leaves).filter_map(waits).collect();
+        let grown = next.head.edge.clone();
         next.head.edge.settle();
-        self.shared.metrics.audit_entries.inc_by(appended);
-        self.shared.metrics.audit_size.set(i64::try_from(next.head.edge.size()).unwrap_or(i64::MAX));
+        self.shared.metrics.audit_entries.inc_by(grown.size() - first);
+        self.shared.metrics.audit_size.set(i64::try_from(grown.size()).unwrap_or(i64::MAX));
         self.committed = next;
-        let (edge, tiles) = (self.committed.head.edge.clone(), Arc::new(self.committed.tiles.clone()));
-        Publication::of(Published { checkpoint, edge, tiles }, full, due)
+        Publication { grown, tiles: Arc::new(self.committed.tiles.clone()), full, due }
     }
 
     /// Takes what waits in memory, but for what nobody waits for any more.
