@@ -1,7 +1,7 @@
 //! A throw-away PostgreSQL cluster for one run, and a pooler before it; stopped by their own process, also after a failure.
 //!
 //! `initdb` and the server refuse root, so as root both run as the `postgres` user that the package makes, in a directory
-//! of that user's: under memory where there is room, never below a directory that only root may enter. It listens on
+//! of that user's: under memory where there is room and no disk is to be measured, never below a directory that only root may enter. It listens on
 //! loopback, on a free port, and believes whoever comes: nothing but tests' data is in it.
 
 use std::net::TcpListener;
@@ -25,8 +25,16 @@ pub struct Service {
 
 /// Starts a cluster.
 pub fn cluster() -> Result<Service, String> {
+    started(folder("vault-postgres")?)
+}
+
+/// Starts one whose files lie below `parent`, where the unprivileged user may go: to measure a disk.
+pub fn cluster_below(parent: &Path) -> Result<Service, String> {
+    started(folder_below(parent, "vault-postgres")?)
+}
+
+fn started(folder: PathBuf) -> Result<Service, String> {
     let programs = tools::postgres()?;
-    let folder = folder("vault-postgres")?;
     let data = folder.join("data");
     let mut initdb = unprivileged(&programs.join("initdb"));
     initdb.arg("--pgdata").arg(&data).args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync"]);
@@ -36,7 +44,7 @@ pub fn cluster() -> Result<Service, String> {
     let port = free_port()?;
     let mut server = unprivileged(&programs.join("postgres"));
     server.arg("-D").arg(&data).args(["-p", &port.to_string()]);
-    // Its files lie in memory: a sync costs nothing there, and the vault refuses a server that does without.
+    // It syncs what it writes: in memory that costs nothing, and the vault refuses a server that does without.
     for setting in ["listen_addresses=127.0.0.1", "max_connections=400", "shared_buffers=128MB", "max_wal_size=4GB"] {
         server.args(["-c", setting]);
     }
@@ -127,6 +135,10 @@ fn free_port() -> Result<u16, String> {
 fn folder(prefix: &str) -> Result<PathBuf, String> {
     let memory = Path::new("/dev/shm");
     let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    folder_below(&parent, prefix)
+}
+
+fn folder_below(parent: &Path, prefix: &str) -> Result<PathBuf, String> {
     let folder = tempfile::Builder::new().prefix(prefix).tempdir_in(parent).map_err(|error| error.to_string())?.keep();
     if tools::is_root() {
         let mut chown = run::command("chown");

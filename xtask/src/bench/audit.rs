@@ -1,4 +1,4 @@
-//! `audit.append`: entries made durable from sixty-four sessions, on the disk, with memory beside it.
+//! `audit.append` and `audit.append.postgres`: entries made durable from sixty-four sessions, on the disk, with memory beside it.
 //! `audit.verify.merkle` and `audit.verify`: a log of a million entries, offline.
 
 use std::path::Path;
@@ -14,53 +14,60 @@ use crate::{postgres, run, tools};
 const ENTRIES: u64 = 1_000_000;
 const ROUNDS: usize = 5;
 
-/// By the example that holds both sides (`crates/vault-server/examples/bench_server/append.rs`), on SQLite on a disk;
-/// beside it in memory, and on PostgreSQL.
+/// On SQLite, by the example that holds both sides (`crates/vault-server/examples/bench_server/append.rs`).
 pub fn append(programs: &Path) -> Result<Figure, String> {
     // Where the programs lie is a disk; temporary files may be in memory.
-    let on_disk = tempfile::Builder::new().prefix("bench-").tempdir_in(programs).map_err(|error| error.to_string())?;
-    let (ours, peer, mut about) = one(programs, on_disk.path(), None)?;
+    let on_disk = disk(programs)?;
+    let read = one(programs, on_disk.path(), None)?;
     let memory = in_memory()?;
-    let mut beside = vec![beside("SQLite", one(programs, memory.path(), None)?)];
-    match on_postgres(programs) {
-        Ok(read) => beside.push(read),
-        Err(error) => beside.push(json!({"engine": "PostgreSQL", "not_measured": error})),
-    }
-    about["engine"] = json!("SQLite, WAL, synchronous=FULL");
-    about["storage"] = json!(storage(on_disk.path()));
-    about["peer"] = json!("the same rows, bound and committed in as many groups");
-    about["beside"] = json!(beside);
-    Ok(Figure {
-        name: "audit.append".to_owned(),
-        unit: "entries/s".to_owned(),
-        bound: Bound::AtLeast(0.7),
-        ours,
-        peer,
-        about,
-    })
+    let beside = one(programs, memory.path(), None)?;
+    Ok(appended("audit.append", "SQLite, WAL, synchronous=FULL", storage(on_disk.path()), read, beside))
 }
 
-/// A throw-away cluster, whose files lie in memory where there is room.
-fn on_postgres(programs: &Path) -> Result<Value, String> {
-    let (cluster, folder) = (postgres::cluster()?, in_memory()?);
+/// The same on PostgreSQL, whose own files lie on the disk as well; beside it on a cluster in memory.
+pub fn append_postgres(programs: &Path) -> Result<Figure, String> {
+    let on_disk = disk(programs)?;
+    let read = {
+        let cluster = postgres::cluster_below(programs)?;
+        on_cluster(programs, &cluster, on_disk.path())?
+    };
+    let memory = in_memory()?;
+    let beside = on_cluster(programs, &postgres::cluster()?, memory.path())?;
+    let engine = "PostgreSQL, fsync=on, synchronous_commit=on";
+    Ok(appended("audit.append.postgres", engine, storage(on_disk.path()), read, beside))
+}
+
+fn disk(programs: &Path) -> Result<tempfile::TempDir, String> {
+    tempfile::Builder::new().prefix("bench-").tempdir_in(programs).map_err(|error| error.to_string())
+}
+
+/// On a database of its own for each side.
+fn on_cluster(programs: &Path, cluster: &postgres::Service, folder: &Path) -> Result<Sides, String> {
     let url = cluster.url();
     for name in ["ours", "peer"] {
         let mut create = run::command(tools::postgres()?.join("createdb"));
         create.args(["--maintenance-db", &url, name]);
         run::output(create)?;
     }
-    let server = url.trim_end_matches("/postgres");
-    Ok(beside("PostgreSQL", one(programs, folder.path(), Some(server))?))
+    one(programs, folder, Some(url.trim_end_matches("/postgres")))
 }
 
-fn beside(engine: &str, (ours, peer, about): (Vec<f64>, Vec<f64>, Value)) -> Value {
-    json!({
-        "engine": engine, "storage": "tmpfs", "ours": rounded(median(&ours)), "peer": rounded(median(&peer)),
-        "ratio": rounded(median(&ours) / median(&peer)), "groups_a_round": about["groups_a_round"],
-    })
+/// Readings of ours, of the peer, and how they were taken.
+type Sides = (Vec<f64>, Vec<f64>, Value);
+
+fn appended(name: &str, engine: &str, storage: &str, (ours, peer, mut about): Sides, beside: Sides) -> Figure {
+    about["engine"] = json!(engine);
+    about["storage"] = json!(storage);
+    about["peer"] = json!("the same rows, bound and committed in as many groups");
+    let (mine, other, how) = beside;
+    about["beside"] = json!({
+        "storage": "tmpfs", "ours": rounded(median(&mine)), "peer": rounded(median(&other)),
+        "ratio": rounded(median(&mine) / median(&other)), "groups_a_round": how["groups_a_round"],
+    });
+    Figure { name: name.to_owned(), unit: "entries/s".to_owned(), bound: Bound::AtLeast(0.7), ours, peer, about }
 }
 
-fn one(programs: &Path, folder: &Path, database: Option<&str>) -> Result<(Vec<f64>, Vec<f64>, Value), String> {
+fn one(programs: &Path, folder: &Path, database: Option<&str>) -> Result<Sides, String> {
     let mut program = run::command(programs.join("examples/bench_server"));
     program.arg("append").arg(folder).args(database);
     let said = run::output(program)?;

@@ -66,6 +66,7 @@ const NAMES: &[(&str, Way)] = &[
     ("range.64k", Way::Here(|programs| ranges::measure(programs, "range.64k", Kind::Voice, 0.45))),
     ("range.256k", Way::Here(|programs| ranges::measure(programs, "range.256k", Kind::Video, 0.3))),
     ("audit.append", Way::Here(audit::append)),
+    ("audit.append.postgres", Way::Here(audit::append_postgres)),
     ("audit.verify.merkle", Way::Here(audit::merkle)),
     ("audit.verify", Way::Here(audit::verify)),
     ("memory", Way::Here(memory::measure)),
