@@ -95,6 +95,30 @@ impl Cluster {
         database::number_at(&self.url("postgres"), sql)
     }
 
+    /// Everything on its disk that may hold something of a database: the tables, the write-ahead log, what all databases
+    /// share, and what the server has said. Left out are the databases that PostgreSQL brings along.
+    #[must_use]
+    pub fn files_of(&self, name: &str) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.data()).expect("the data directory").flatten();
+        let shared = entries.map(|entry| entry.path()).filter(|path| !path.ends_with("base"));
+        let own = [self.tables_of(name), self.folder.path().join("log")];
+        assert!(own.iter().all(|path| path.exists()), "{own:?}");
+        shared.chain(own).collect()
+    }
+
+    /// Where a database's tables and indexes lie.
+    #[must_use]
+    pub fn tables_of(&self, name: &str) -> PathBuf {
+        let id = self.number(&format!("SELECT CAST(oid AS BIGINT) FROM pg_database WHERE datname = '{name}'"));
+        self.data().join("base").join(id.to_string())
+    }
+
+    /// Where the write-ahead log lies.
+    #[must_use]
+    pub fn write_ahead_log(&self) -> PathBuf {
+        self.data().join("pg_wal")
+    }
+
     /// Stops it in order: connections are ended.
     pub fn stop(&mut self) {
         self.end(Signal::INT);
@@ -166,10 +190,16 @@ fn folder() -> TempDir {
     folder
 }
 
-fn command(program: &str) -> Command {
+/// One of PostgreSQL's programs, of the newest version that is installed.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
     let installed = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let newest = installed.map(|entry| entry.path().join("bin").join(program)).filter(|path| path.is_file()).max();
-    let path = newest.unwrap_or_else(|| PathBuf::from(program));
+    let newest = installed.map(|entry| entry.path().join("bin").join(name)).filter(|path| path.is_file()).max();
+    newest.unwrap_or_else(|| PathBuf::from(name))
+}
+
+fn command(name: &str) -> Command {
+    let path = program(name);
     let mut command = if rustix::process::geteuid().is_root() {
         let mut command = Command::new("setpriv");
         command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(path);

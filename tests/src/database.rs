@@ -66,12 +66,33 @@ pub fn answers(url: &str) -> bool {
     runtime().block_on(async { AnyConnection::connect(url).await.is_ok() })
 }
 
+/// Bytes as this vault's engine reads them in a statement.
+#[must_use]
+pub fn bytes(vault: &Vault, bytes: &[u8]) -> String {
+    let hex = hex::encode(bytes);
+    if vault.database_url().starts_with("sqlite:") { format!("x'{hex}'") } else { format!("'\\x{hex}'::bytea") }
+}
+
 /// Makes a database, where it is missing, with a superuser's address.
 #[track_caller]
 pub fn create(superuser: &str, name: &str) {
     if number_at(superuser, &format!("SELECT COUNT(*) FROM pg_database WHERE datname = '{name}'")) == 0 {
         execute_at(superuser, &format!("CREATE DATABASE {name}"));
     }
+}
+
+/// Drops the database of this address on PostgreSQL, whoever is connected, and makes it again, empty.
+#[track_caller]
+pub fn make_anew(url: &str) {
+    let (cluster, name) = (at(url, "postgres"), url.rsplit_once('/').expect("a database's name").1);
+    execute_at(&cluster, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+    create(&cluster, name);
+}
+
+/// Whether this run of the suites is for PostgreSQL.
+#[must_use]
+pub fn on_postgres() -> bool {
+    variable("VAULT_TEST_POSTGRES").is_some()
 }
 
 /// The variables of a vault with a database of its own, when the run is for PostgreSQL.
@@ -88,8 +109,8 @@ pub fn of_the_run() -> Vec<(String, String)> {
 /// Past a pooler: what is done by hand is one statement on one connection.
 #[must_use]
 pub fn without_pooler(url: &str) -> String {
-    match (variable("VAULT_TEST_POSTGRES"), variable("VAULT_TEST_POOLER")) {
-        (Some(cluster), Some(_)) => at(&cluster, url.rsplit_once('/').map_or("", |(_, name)| name)),
+    match (variable("VAULT_TEST_POSTGRES"), variable("VAULT_TEST_POOLER"), url.rsplit_once('/')) {
+        (Some(cluster), Some(pooler), Some((_, name))) if url == at(&pooler, name) => at(&cluster, name),
         _ => url.to_owned(),
     }
 }

@@ -15,6 +15,7 @@
 //! | [`cli`] | `vault-cli` as a person, and offline |
 //! | [`canary`] | a search for secrets in every encoding that they could hide in |
 //! | [`database`] | the metadata database opened behind the server's back |
+//! | [`copies`] | that database as a whole: copied, put back, lost, laid open to a search |
 //! | [`cluster`] | a PostgreSQL cluster to be stopped, killed, replicated, promoted |
 //! | [`wire`] | a TCP wire to that cluster, cut around a COMMIT, or silent |
 //! | [`strait`] | a way to an S3 server on which the log cannot be written |
@@ -33,6 +34,7 @@ pub mod bucket;
 pub mod canary;
 pub mod cli;
 pub mod cluster;
+pub mod copies;
 pub mod database;
 pub mod fixtures;
 pub mod h2;

@@ -76,8 +76,13 @@ impl Vault {
 
     /// The vault whose data directory lies at this place in a folder, as it was found there; why it does not start.
     pub fn on(folder: TempDir, place: &'static str) -> Result<Self, String> {
+        Self::on_where(folder, place, Vec::new())
+    }
+
+    /// The same, with its rows where the variables say.
+    pub fn on_where(folder: TempDir, place: &'static str, variables: Vec<(String, String)>) -> Result<Self, String> {
         let mut vault = Self::unstarted(folder, &[]);
-        vault.place = place;
+        (vault.place, vault.variables) = (place, variables);
         // What the copied file names is another server's port.
         if let Some(dev) = vault.read_dev() {
             vault.dev = dev;
@@ -125,10 +130,16 @@ impl Vault {
     /// The metadata database's address, for somebody beside the server.
     #[must_use]
     pub fn database_url(&self) -> String {
-        match self.variable(DATABASE_URL) {
-            Some(url) => database::without_pooler(url),
-            None => format!("sqlite://{}", self.database().display()),
-        }
+        url_of(&self.variables, &self.data())
+    }
+
+    /// A command of `vault-server` that finds this vault's rows and objects where its server does.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program("vault-server"));
+        clear(&mut command);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value))).args(arguments).stdin(Stdio::null());
+        command
     }
 
     fn variable(&self, name: &str) -> Option<&str> {
@@ -277,11 +288,7 @@ impl Vault {
                 command
             }
         };
-        for (name, _) in std::env::vars_os() {
-            if name.to_str().is_some_and(|name| name.starts_with("FEEDBACK_VAULT_")) {
-                command.env_remove(name);
-            }
-        }
+        clear(&mut command);
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.args(["dev", "--listen", "127.0.0.1:0", "--data-dir"]).arg(self.data()).args(&self.arguments);
         command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn().expect("vault-server starts")
@@ -341,6 +348,24 @@ impl Vault {
     }
 }
 
+/// The address of the database that a vault with these variables and this data directory has, for somebody beside the server.
+#[must_use]
+pub fn url_of(variables: &[(String, String)], data: &Path) -> String {
+    match variables.iter().find(|(name, _)| name == DATABASE_URL) {
+        Some((_, url)) => database::without_pooler(url),
+        None => format!("sqlite://{}", data.join("vault.db").display()),
+    }
+}
+
+/// What this process was told about a vault is of no matter to another one's.
+fn clear(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("FEEDBACK_VAULT_")) {
+            command.env_remove(name);
+        }
+    }
+}
+
 /// A fresh directory for one vault and what a suite keeps beside it.
 #[must_use]
 pub fn room() -> TempDir {
@@ -372,6 +397,12 @@ impl Drop for Vault {
 /// line for each variable of a bucket, in which each vault gets a prefix of its own.
 #[must_use]
 pub fn elsewhere() -> Vec<(String, String)> {
+    [objects_elsewhere(), database::of_the_run()].concat()
+}
+
+/// The objects alone.
+#[must_use]
+pub fn objects_elsewhere() -> Vec<(String, String)> {
     let text = std::env::var_os("VAULT_TESTS_S3").unwrap_or_default().into_string().expect("text");
     let mut variables: Vec<(String, String)> =
         text.lines().filter_map(|line| line.split_once('=')).map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
@@ -380,6 +411,5 @@ pub fn elsewhere() -> Vec<(String, String)> {
             value.push_str(&format!("/{}", hex::encode(vault_core::random::array::<8>())));
         }
     }
-    variables.extend(database::of_the_run());
     variables
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use vault_tests::canary::{Canary, search};
 use vault_tests::cli::{self, Ended};
 use vault_tests::fixtures::{Chance, wav};
 use vault_tests::vault::Vault;
-use vault_tests::{access, database, published, tus};
+use vault_tests::{access, copies, database, published, tus};
 
 /// The collector's pause, the deadline of a PUT and the job behind it, several times over.
 const COMPLETE: Duration = Duration::from_secs(240);
@@ -87,13 +88,13 @@ fn p8_nothing_of_an_erased_record_is_left_on_the_disk() {
     let mut vault = Vault::start();
     let (record, kept) = (lived(&vault, 0x0801), lived(&vault, 0x0802));
     let (gone, control) = (pieces(&vault, &record), pieces(&vault, &kept));
-    let embedded = vault.database_url().starts_with("sqlite:");
-    let look = |vault: &Vault, canaries: &[Canary]| search(canaries, &[&vault.data(), &vault.log_path()], &DEV_FILES);
-    if embedded {
-        let found = look(&vault, &gone);
-        let blind = gone.iter().filter(|piece| !found.iter().any(|f| f.starts_with(&format!("{} ", piece.name))));
-        assert_eq!(blind.count(), 0, "the search is blind to some of it: {found:#?}");
-    }
+    let look = |vault: &Vault, canaries: &[Canary]| {
+        let places = copies::places(vault);
+        search(canaries, &places.iter().map(PathBuf::as_path).collect::<Vec<_>>(), &DEV_FILES)
+    };
+    let found = look(&vault, &gone);
+    let blind = gone.iter().filter(|piece| !found.iter().any(|f| f.starts_with(&format!("{} ", piece.name))));
+    assert_eq!(blind.count(), 0, "the search is blind to some of it: {found:#?}");
     let _erased = erase(&vault, &record);
     let _complete = complete(&vault, &record);
     let nothing = |vault: &Vault, when: &str| {
@@ -106,9 +107,7 @@ fn p8_nothing_of_an_erased_record_is_left_on_the_disk() {
     let _clean = cli::verify_log(&vault).expect(0);
     assert!(vault.stop().success());
     nothing(&vault, "after an orderly end");
-    if embedded {
-        assert!(!look(&vault, &control).is_empty(), "the record beside it is gone too");
-    }
+    assert!(!look(&vault, &control).is_empty(), "the record beside it is gone too");
     vault.launch();
     let session = access::granted(&vault, &kept);
     assert!(access::play(&vault, &session) == wav(300_000, &mut Chance::new(0x0802)), "another recording");
@@ -161,19 +160,15 @@ fn p6_an_erasure_cuts_a_stream_on_another_node_within_a_second() {
 #[test]
 fn p8_an_old_copy_of_the_database_brings_no_erased_record_back() {
     let mut vault = Vault::start();
-    if !vault.database_url().starts_with("sqlite:") {
-        // A server's database is not copied file by file.
-        return;
-    }
     let record = lived(&vault, 0x0804);
     let request = access::request(&vault, "analyst", &record, "Hear it", "C-1");
     let _grant = access::approve(&vault, "approver", &request);
     assert!(vault.stop().success());
-    let copy = vault.room().join("older.db");
-    fs::copy(vault.database(), &copy).expect("copied");
+    let copy = vault.room().join("older");
+    copies::take(&vault.database_url(), &copy);
     vault.launch();
     let _erased = erase(&vault, &record);
-    let certificate = complete(&vault, &record);
+    let certificate = erasure(&vault, &record);
     // Whoever has the copy has the wrap, and its key version and root epoch live: nobody calls that final.
     let officer = vault.person("key-officer");
     let rotated = officer.post(&format!("/v1/collections/{}/keys/rotate", vault.dev.collection), &json!({}));
@@ -186,7 +181,7 @@ fn p8_an_old_copy_of_the_database_brings_no_erased_record_back() {
     }
 
     assert!(vault.stop().success());
-    fs::copy(&copy, vault.database()).expect("put back");
+    copies::put_back(&vault.database_url(), &copy);
     vault.launch();
     // Before it is erased again as after it: it is refused.
     let opened = access::try_open(&vault.person("analyst"), &request, &json!({"representation": "original"}));

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use vault_tests::canary::{Canary, search};
 use vault_tests::fixtures::{Chance, wav};
 use vault_tests::programs::{self, workspace};
-use vault_tests::vault::{Vault, room};
-use vault_tests::{access, cli, tus};
+use vault_tests::vault::{self, Vault, room};
+use vault_tests::{access, cli, copies, database, tus};
 
 const REASON: &str = "Quittengelee was spilled over the xylophone";
 const CASE: &str = "CASE-QZ-90871-WOMBAT";
@@ -314,7 +314,9 @@ fn p6_p9_a_backup_taken_with_the_server_stopped_comes_back_whole() {
 
     assert!(vault.stop().success());
     let (backup, keys) = (room(), room());
-    for name in ["vault.db", "objects", "dev.json"] {
+    let rows = backup.path().join("rows");
+    copies::take(&vault.database_url(), &rows);
+    for name in ["objects", "dev.json"] {
         copy(&vault.data().join(name), &backup.path().join(name));
     }
     for name in ["keyring", "passphrase"] {
@@ -327,13 +329,14 @@ fn p6_p9_a_backup_taken_with_the_server_stopped_comes_back_whole() {
     let restored = |objects: &Path| {
         let folder = room();
         let data = folder.path().join("data");
-        copy(backup.path(), &data);
-        std::fs::remove_dir_all(data.join("objects")).expect("removed");
         copy(objects, &data.join("objects"));
+        copy(&backup.path().join("dev.json"), &data.join("dev.json"));
+        let variables = database::of_the_run();
+        copies::put_back(&vault::url_of(&variables, &data), &rows);
         for name in ["keyring", "passphrase"] {
             copy(&keys.path().join(name), &data.join(name));
         }
-        Vault::on(folder, "data").expect("a vault from its backup")
+        Vault::on_where(folder, "data", variables).expect("a vault from its backup")
     };
     let plays = |vault: &Vault| {
         let request = access::request(vault, "analyst", &record, REASON, CASE);

@@ -12,9 +12,8 @@ use vault_api::keys::{CollectionKeys, KeyState, RootStatus, RotationState, Rotat
 use vault_api::restore::RestoreStatus;
 use vault_tests::acknowledged::{self, Sent};
 use vault_tests::fixtures::{Chance, by_hand, wav};
-use vault_tests::programs::program;
 use vault_tests::vault::Vault;
-use vault_tests::{access, cli, database, tus};
+use vault_tests::{access, cli, copies, database, tus};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const KEYS: &str = "/v1/collections/demo/keys";
@@ -39,7 +38,7 @@ impl Stage {
         sent
     }
 
-    /// A configuration that finds this vault's files; its listeners are of no matter.
+    /// A configuration that finds this vault's files, with rows where the environment says; its listeners are of no matter.
     fn configuration(&self) -> PathBuf {
         let path = self.vault.room().join("restore.toml");
         let (name, _) = self.vault.dev.log_public_key.split_once('+').expect("a verifier key");
@@ -52,8 +51,8 @@ impl Stage {
     }
 
     fn server(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program("vault-server"));
-        command.args(arguments).arg("--config").arg(self.configuration()).stdin(Stdio::null());
+        let mut command = self.vault.command(arguments);
+        command.arg("--config").arg(self.configuration());
         command
     }
 
@@ -75,12 +74,7 @@ impl Stage {
     }
 
     fn lose_the_database(&self) {
-        for file in ["vault.db", "vault.db-wal", "vault.db-shm"] {
-            match std::fs::remove_file(self.vault.data().join(file)) {
-                Ok(()) => {}
-                Err(e) => assert_eq!(e.kind(), std::io::ErrorKind::NotFound, "{file}"),
-            }
-        }
+        copies::lose(&self.vault.database_url());
     }
 
     fn keys(&self) -> CollectionKeys {
@@ -299,15 +293,19 @@ fn p3_survives_kill_9_in_every_step_of_a_restore() {
     assert!([200, 202].contains(&gone.status), "{gone}");
     let wanted = by_hand("VAULT_TESTS_KEY_KILLS").unwrap_or(21);
     let (mut kills, mut finished) = (0, 0);
+    // How long one takes that nobody kills, which depends on the engine.
+    let mut takes = Duration::from_millis(120);
     while kills < wanted {
         let when = format!("after {kills} kills");
         assert!(stage.vault.stop().success(), "{when}");
         stage.lose_the_database();
         // Until one comes through; each of the others is killed at some moment of it.
         loop {
+            let started = Instant::now();
             let mut child = stage.restoring(&backup, &["--replace"]).spawn().expect("it starts");
             if kills < wanted && stage.chance.below(4) > 0 {
-                std::thread::sleep(Duration::from_micros(stage.chance.between(500, 120_000)));
+                let latest = u64::try_from(takes.as_micros()).expect("short");
+                std::thread::sleep(Duration::from_micros(stage.chance.between(500, latest * 11 / 10)));
                 child.kill().expect("a signal");
                 kills += 1;
                 finished += u32::from(child.wait().expect("it ended").success());
@@ -315,6 +313,7 @@ fn p3_survives_kill_9_in_every_step_of_a_restore() {
             }
             let done = child.wait_with_output().expect("it ended");
             assert!(done.status.success(), "{when}: {}", text(&done));
+            takes = started.elapsed();
             break;
         }
         // The first start reconciles, and may be cut short too.

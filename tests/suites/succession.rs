@@ -10,9 +10,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use vault_tests::acknowledged::{self, Sent};
 use vault_tests::fixtures::{Chance, by_hand, wav};
-use vault_tests::programs::program;
 use vault_tests::vault::Vault;
-use vault_tests::{access, cli, database, tus};
+use vault_tests::{access, cli, copies, database, tus};
 
 const OFFICERS: [&str; 2] = ["key-officer", "key-officer-2"];
 
@@ -39,7 +38,7 @@ impl Stage {
         sent
     }
 
-    /// A configuration that finds this vault's files; its listeners are of no matter.
+    /// A configuration that finds this vault's files, with rows where the environment says; its listeners are of no matter.
     fn configuration(&self) -> PathBuf {
         let (path, data) = (self.vault.room().join("console.toml"), self.vault.data());
         let text = format!(
@@ -54,10 +53,9 @@ impl Stage {
 
     /// `log succeed`, as somebody.
     fn succeeding(&self, who: &str, more: &[&str]) -> Command {
-        let mut command = Command::new(program("vault-server"));
-        command.args(["log", "succeed", "--config"]).arg(self.configuration());
-        command.arg("--token-file").arg(cli::token_file(&self.vault, who)).args(more);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut command = self.vault.command(&["log", "succeed", "--config"]);
+        command.arg(self.configuration()).arg("--token-file").arg(cli::token_file(&self.vault, who)).args(more);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
@@ -95,11 +93,6 @@ fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-fn copy(from: &Path, to: &Path) {
-    let status = Command::new("cp").arg("-a").arg(from).arg(to).status().expect("cp runs");
-    assert!(status.success());
-}
-
 #[test]
 fn p6_p8_p9_a_log_that_lost_entries_for_good_goes_on_as_a_declared_successor() {
     let mut stage = Stage::set(0x5eed_5801);
@@ -110,8 +103,8 @@ fn p6_p8_p9_a_log_that_lost_entries_for_good_goes_on_as_a_declared_successor() {
     let _approved = access::approve(&stage.vault, "approver", &request);
     let before = stage.checkpoint("before");
     assert!(stage.vault.stop().success());
-    let database = stage.vault.room().join("vault.db.before");
-    copy(&stage.vault.data().join("vault.db"), &database);
+    let (database, older) = (stage.vault.database_url(), stage.vault.room().join("before.copy"));
+    copies::take(&database, &older);
     stage.vault.launch();
 
     let lost = stage.upload();
@@ -124,8 +117,7 @@ fn p6_p8_p9_a_log_that_lost_entries_for_good_goes_on_as_a_declared_successor() {
     assert!(stage.vault.stop().success());
 
     // The database is an older copy, and the published entries are gone.
-    std::fs::remove_file(stage.vault.data().join("vault.db")).expect("the database");
-    copy(&database, &stage.vault.data().join("vault.db"));
+    copies::put_back(&database, &older);
     let published = stage.vault.data().join("objects/log");
     std::fs::remove_dir_all(published.join("tile")).expect("the published entries");
     let left = std::fs::read(published.join("checkpoint")).expect("the published checkpoint");
