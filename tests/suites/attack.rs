@@ -238,7 +238,7 @@ fn p11_ten_thousand_open_uploads_are_the_end_for_their_uploader_and_for_nobody_e
         open.extend(hands.into_iter().flat_map(|hand| hand.join().expect("begun")));
     });
     assert_eq!(open.len(), BEGUN);
-    let bytes = if vault.database_url().starts_with("sqlite:") { "BLOB" } else { "BYTEA" };
+    let bytes = if database::on_postgres() { "BYTEA" } else { "BLOB" };
     let sql = format!(
         "INSERT INTO uploads WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}),
           named(text) AS (SELECT SUBSTR(CAST(1000000000000 + i AS TEXT), 2) FROM n)

@@ -55,6 +55,14 @@ impl Stage {
         database::texts(&self.vault, &format!("SELECT id FROM objects WHERE record_id = '{record}'")).remove(0)
     }
 
+    /// The one value that is asked for.
+    #[track_caller]
+    fn bytes_of(&self, sql: &str) -> Vec<u8> {
+        let mut found = database::blobs(&self.vault, sql);
+        assert_eq!(found.len(), 1, "{sql}");
+        found.remove(0)
+    }
+
     /// What the server has noticed so far, by name: the log tells a finding about a record once an hour.
     fn noticed(&self) -> Vec<String> {
         let said = self.vault.log();
@@ -222,10 +230,10 @@ fn p12_parts_flipped_cut_swapped_reordered_foreign_and_missing() {
     });
     // Within a part: the second segment before the first.
     let bytes = read(&parts[1]);
-    if bytes.len() >= 2 * 65_568 {
-        let reordered = [&bytes[65_568..2 * 65_568], &bytes[..65_568], &bytes[2 * 65_568..]].concat();
-        stage.attack("two segments reordered", || replaced(&parts[1], Some(reordered)));
-    }
+    let (first, rest) = bytes.split_at(65_568);
+    assert!(rest.len() >= 65_568, "the second part has two whole segments");
+    let reordered = [&rest[..65_568], first, &rest[65_568..]].concat();
+    stage.attack("two segments reordered", || replaced(&parts[1], Some(reordered)));
     let foreign = stage.parts_of(&stage.other);
     stage.attack("a part of another recording", || replaced(&parts[1], Some(read(&foreign[1]))));
     stage.attack("the first part of another recording", || replaced(&parts[0], Some(read(&foreign[0]))));
@@ -243,25 +251,25 @@ fn p12_rows_of_parts_and_objects_edited_by_hand() {
     let first = format!("object_id = '{object}' AND start = 0");
     let last =
         format!("object_id = '{object}' AND start = (SELECT MAX(start) FROM parts WHERE object_id = '{object}')");
-    let hex_of = |what: &str| database::texts(&stage.vault, what).remove(0);
-
     let length = format!("UPDATE parts SET length = length - 1 WHERE {last}");
     stage.edit("the last part shorter", &length, &length.replace("- 1", "+ 1"));
     let longer = format!("UPDATE parts SET length = length + 1 WHERE {last}");
     stage.edit("the last part longer", &longer, &longer.replace("+ 1", "- 1"));
 
-    let tags = hex_of(&format!("SELECT hex(tags) FROM parts WHERE {first}"));
-    let zeros = "0".repeat(tags.len());
-    let put = |tags: &str| format!("UPDATE parts SET tags = x'{tags}' WHERE {first}");
-    stage.edit("the registered tags changed", &put(&zeros), &put(&tags));
-    stage.edit("the registered tags cut", &put(&tags[..tags.len() - 2]), &put(&tags));
+    let tags = stage.bytes_of(&format!("SELECT tags FROM parts WHERE {first}"));
+    let put = |tags: &[u8]| format!("UPDATE parts SET tags = {} WHERE {first}", database::bytes(&stage.vault, tags));
+    stage.edit("the registered tags changed", &put(&vec![0; tags.len()]), &put(&tags));
+    stage.edit("the registered tags cut", &put(&tags[..tags.len() - 1]), &put(&tags));
 
-    let header = hex_of(&format!("SELECT hex(header) FROM objects WHERE id = '{object}'"));
-    let put = |header: &str| format!("UPDATE objects SET header = x'{header}' WHERE id = '{object}'");
-    let flipped = format!("{}{}", &header[..header.len() - 1], if header.ends_with('0') { '1' } else { '0' });
+    let header = stage.bytes_of(&format!("SELECT header FROM objects WHERE id = '{object}'"));
+    let put = |header: &[u8]| {
+        format!("UPDATE objects SET header = {} WHERE id = '{object}'", database::bytes(&stage.vault, header))
+    };
+    let mut flipped = header.clone();
+    *flipped.last_mut().expect("bytes") ^= 1;
     stage.edit("the header changed", &put(&flipped), &put(&header));
     let foreign = stage.object_of(&stage.other);
-    let foreign_header = hex_of(&format!("SELECT hex(header) FROM objects WHERE id = '{foreign}'"));
+    let foreign_header = stage.bytes_of(&format!("SELECT header FROM objects WHERE id = '{foreign}'"));
     stage.edit("the header of another object", &put(&foreign_header), &put(&header));
 
     let segment = |length: u32| format!("UPDATE objects SET segment_length = {length} WHERE id = '{object}'");
@@ -281,17 +289,18 @@ fn p12_rows_of_parts_and_objects_edited_by_hand() {
 fn p2_wraps_swapped_foreign_and_renamed() {
     let stage = Stage::set();
     let (record, other) = (&stage.record, &stage.other);
-    let hex_of =
-        |id: &str| database::texts(&stage.vault, &format!("SELECT hex(wrap) FROM records WHERE id = '{id}'")).remove(0);
-    let (own, foreign) = (hex_of(record), hex_of(other));
-    let put = |wrap: &str| format!("UPDATE records SET wrap = x'{wrap}' WHERE id = '{record}'");
+    let wrap_of = |id: &str| stage.bytes_of(&format!("SELECT wrap FROM records WHERE id = '{id}'"));
+    let (own, foreign) = (wrap_of(record), wrap_of(other));
+    let put = |wrap: &[u8]| {
+        format!("UPDATE records SET wrap = {} WHERE id = '{record}'", database::bytes(&stage.vault, wrap))
+    };
     stage.edit("the wrap of another record", &put(&foreign), &put(&own));
-    for at in [0, 20, own.len() / 2, own.len() - 2] {
-        let digit = if own.as_bytes()[at] == b'0' { "1" } else { "0" };
-        let flipped = format!("{}{digit}{}", &own[..at], &own[at + 1..]);
-        stage.edit(&format!("digit {at} of the wrap changed"), &put(&flipped), &put(&own));
+    for at in [0, 10, own.len() / 2, own.len() - 1] {
+        let mut flipped = own.clone();
+        flipped[at] ^= 1;
+        stage.edit(&format!("byte {at} of the wrap changed"), &put(&flipped), &put(&own));
     }
-    stage.edit("the wrap cut", &put(&own[..own.len() - 2]), &put(&own));
+    stage.edit("the wrap cut", &put(&own[..own.len() - 1]), &put(&own));
     let version = |v: u32| format!("UPDATE records SET kek_version = {v} WHERE id = '{record}'");
     stage.edit("another version named", &version(2), &version(1));
     stage.told();
