@@ -13,7 +13,7 @@ use vault_tests::bucket::{Bucket, Mishap};
 use vault_tests::fixtures::{Chance, wav};
 use vault_tests::programs::program;
 use vault_tests::vault::Vault;
-use vault_tests::{access, cli, tus};
+use vault_tests::{access, cli, database, tus};
 
 /// No single request of a client may take longer, whatever the store does.
 const BOUND: Duration = Duration::from_secs(50);
@@ -21,7 +21,7 @@ const BOUND: Duration = Duration::from_secs(50);
 const RECOVERY: Duration = Duration::from_secs(60);
 
 fn start(bucket: &Bucket) -> Vault {
-    Vault::start_where(&[], |room| bucket.variables(room))
+    Vault::start_where(&[], |room| [bucket.variables(room), database::of_the_run()].concat())
 }
 
 /// Sends all of a recording as a client does who goes on where HEAD says, whatever was answered.

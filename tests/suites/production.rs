@@ -7,9 +7,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use vault_tests::database;
 use vault_tests::http::Caller;
 use vault_tests::programs::program;
-use vault_tests::vault::Vault;
+use vault_tests::vault::{self, Vault};
 
 const PASSPHRASE: &str = "a passphrase for this test, long enough";
 const READY: Duration = Duration::from_secs(60);
@@ -37,13 +38,16 @@ struct Place {
     port: u16,
     admin_port: u16,
     server: Option<Child>,
+    /// Where its rows are, if not in its data directory.
+    variables: Vec<(String, String)>,
 }
 
 impl Place {
     /// With TLS or without, with the passphrase in a file or typed in.
     fn new(tls: bool, passphrase_in_file: bool) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let place = Self { folder, port: free_port(), admin_port: free_port(), server: None };
+        let (port, admin_port, variables) = (free_port(), free_port(), database::of_the_run());
+        let place = Self { folder, port, admin_port, server: None, variables };
         let mut config = format!(
             "data_dir = '{}'\nlisten = '127.0.0.1:{}'\nadmin_listen = '127.0.0.1:{}'\nlog_name = 'vault.example/log'\n\
              ",
@@ -82,6 +86,7 @@ impl Place {
                 command.env_remove(name);
             }
         }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.args(arguments).current_dir(self.folder.path());
         command
     }
@@ -142,6 +147,9 @@ impl Drop for Place {
         if let Some(mut server) = self.server.take() {
             let _ = server.kill();
             let _ = server.wait();
+        }
+        if !self.variables.is_empty() {
+            database::remove_of_the_run(&vault::url_of(&self.variables, &self.path("data")));
         }
     }
 }
@@ -286,8 +294,8 @@ fn serve_refuses_a_vault_that_dev_made() {
         vault.data().join("passphrase").display()
     );
     std::fs::write(&config, text).expect("written");
-    let mut command = Command::new(program("vault-server"));
-    command.args(["serve", "--config"]).arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut command = vault.command(&["serve", "--config"]);
+    command.arg(&config).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut server = command.spawn().expect("vault-server starts");
     let start = Instant::now();
     let status = loop {

@@ -1,4 +1,4 @@
-//! Trouble that lasts, on the embedded default: a full disk, a directory that became read-only, a database that somebody
+//! Trouble that lasts: a full disk, a directory that became read-only, a database that somebody
 //! holds locked. A bounded answer, no byte that is not accounted for, restrictions that bite, recovery without hands.
 
 mod acts;
@@ -6,7 +6,6 @@ mod cluster;
 mod mounted;
 mod place;
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -14,7 +13,7 @@ use vault_api::names::VAULT_RECORD_ID;
 use vault_tests::fixtures::{Chance, wav};
 use vault_tests::http::Answer;
 use vault_tests::vault::Vault;
-use vault_tests::{access, cli, tus};
+use vault_tests::{access, cli, database, tus};
 
 /// `limits.log_seconds` and what a PUT may take come before it.
 const BOUND: Duration = Duration::from_secs(45);
@@ -39,32 +38,49 @@ fn wait_until_ready(vault: &Vault) {
     }
 }
 
-/// The database's write lock, as a backup tool or an operator's shell may hold it; let go when dropped.
+/// The lock that keeps everybody else from writing, as a backup tool or an operator's shell may hold it: the embedded database's one,
+/// or one on each table. Let go when dropped.
 struct Locked {
     release: Option<std::sync::mpsc::Sender<()>>,
     holder: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Locked {
-    fn database(path: PathBuf) -> Self {
-        use sqlx::Connection as _;
+    fn database_of(vault: &Vault) -> Self {
+        use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Executor as _};
+        let (url, lock) = (vault.database_url(), locking(vault));
+        sqlx::any::install_default_drivers();
         let (release, until) = std::sync::mpsc::channel::<()>();
         let (held, holds) = std::sync::mpsc::channel();
         let holder = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
-                let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
-                let mut connection = sqlx::SqliteConnection::connect_with(&options).await.expect("the database opens");
-                sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut connection).await.expect("the lock is had");
+                let mut connection = AnyConnection::connect(&url).await.expect("the database opens");
+                // Where the vault is at work on two tables in another order, one of both gives way.
+                let started = Instant::now();
+                while let Err(error) = connection.execute(AssertSqlSafe(lock.as_str())).await {
+                    assert!(started.elapsed() < RECOVERY, "the lock is not had: {error}");
+                    let _ = connection.execute("ROLLBACK").await;
+                }
                 held.send(()).expect("the test waits");
                 // Ends when the test is done with it, however it ends.
                 let _ = until.recv();
-                sqlx::raw_sql("ROLLBACK").execute(&mut connection).await.expect("the lock is let go");
+                connection.execute("ROLLBACK").await.expect("the lock is let go");
             });
         });
         holds.recv().expect("the lock is had");
         Self { release: Some(release), holder: Some(holder) }
     }
+}
+
+/// The statement that takes it.
+fn locking(vault: &Vault) -> String {
+    if vault.database_url().starts_with("sqlite:") {
+        return "BEGIN IMMEDIATE".to_owned();
+    }
+    let tables = database::texts(vault, "SELECT CAST(tablename AS TEXT) FROM pg_tables WHERE schemaname = 'public'");
+    assert!(tables.len() > 20, "{tables:?}");
+    format!("BEGIN; LOCK TABLE {} IN EXCLUSIVE MODE", tables.join(", "))
 }
 
 impl Drop for Locked {
@@ -78,7 +94,7 @@ impl Drop for Locked {
 
 #[test]
 fn a_database_that_is_held_locked_is_a_503_and_what_was_revoked_stays_so() {
-    let vault = Vault::start_where(&[], |_| Vec::new());
+    let vault = Vault::start_where(&[], |_| database::of_the_run());
     let recording = wav(300_000, &mut Chance::new(0x5eed_0503));
     let record = tus::upload(&vault, "call.wav", "audio/wav", &recording);
     let request = access::request(&vault, "analyst", &record, "Hear what was said", "C-1");
@@ -90,7 +106,7 @@ fn a_database_that_is_held_locked_is_a_503_and_what_was_revoked_stays_so() {
     let other = access::request(&vault, "analyst", &record, "Hear what was said", "C-2");
     let standing = access::approve(&vault, "approver", &other);
 
-    let locked = Locked::database(vault.database());
+    let locked = Locked::database_of(&vault);
     // Each waits for the lock as long as it may: all at once.
     std::thread::scope(|scope| {
         scope.spawn(|| unavailable("an upload", || unfinished.patch(&vault, 0, &recording)));

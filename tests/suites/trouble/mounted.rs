@@ -7,7 +7,7 @@ use serde_json::json;
 use vault_tests::blocked::log_folder;
 use vault_tests::fixtures::{Chance, wav};
 use vault_tests::vault::Vault;
-use vault_tests::{access, cli, tus};
+use vault_tests::{access, cli, database, tus};
 
 use super::acts::{Act, SOON, Stage, State};
 use super::place::{Mount, fill};
@@ -18,7 +18,9 @@ fn vault_with(part: &str, options: &str) -> (Vault, Mount) {
     let mut made = None;
     let vault = Vault::start_where(&[], |room| {
         made = Some(Mount::at(&room.join("data").join(part), &format!("{options},mode=0700")));
-        vec![(SOON.0.to_owned(), SOON.1.to_owned())]
+        let mut variables = database::of_the_run();
+        variables.push((SOON.0.to_owned(), SOON.1.to_owned()));
+        variables
     });
     (vault, made.expect("mounted"))
 }
@@ -32,11 +34,14 @@ fn vault_with_keys_apart(options: &str) -> (Vault, Mount) {
         let apart = room.join("apart");
         std::fs::create_dir(&apart).expect("a place");
         let path = |name: &str| apart.join(name).display().to_string();
-        vec![
-            (SOON.0.to_owned(), SOON.1.to_owned()),
-            ("FEEDBACK_VAULT_DATABASE_URL".to_owned(), format!("sqlite://{}?mode=rwc", path("vault.db"))),
-            ("FEEDBACK_VAULT_OBJECTS_PATH".to_owned(), path("objects")),
-        ]
+        let mut variables = database::of_the_run();
+        if variables.is_empty() {
+            variables
+                .push(("FEEDBACK_VAULT_DATABASE_URL".to_owned(), format!("sqlite://{}?mode=rwc", path("vault.db"))));
+        }
+        variables.push((SOON.0.to_owned(), SOON.1.to_owned()));
+        variables.push(("FEEDBACK_VAULT_OBJECTS_PATH".to_owned(), path("objects")));
+        variables
     });
     (vault, made.expect("mounted"))
 }
