@@ -16,6 +16,7 @@
 //! | [`canary`] | a search for secrets in every encoding that they could hide in |
 //! | [`database`] | the metadata database opened behind the server's back |
 //! | [`copies`] | that database as a whole: copied, put back, lost, laid open to a search |
+//! | [`rows_at_rest`] | what PostgreSQL's own files keep of a vault's rows, to be searched |
 //! | [`cluster`] | a PostgreSQL cluster to be stopped, killed, replicated, promoted |
 //! | [`wire`] | a TCP wire to that cluster, cut around a COMMIT, or silent |
 //! | [`strait`] | a way to an S3 server on which the log cannot be written |
@@ -44,6 +45,7 @@ pub mod memory;
 pub mod power;
 pub mod programs;
 pub mod published;
+pub mod rows_at_rest;
 pub mod strait;
 pub mod stream;
 pub mod tus;
