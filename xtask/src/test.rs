@@ -159,10 +159,10 @@ fn on_s3() -> Outcome {
 const ON_S3: &str = "test(objects::conformance::s3_) + (package(vault-tests) \
      & test(/^(story|crash|restrict|nodes|audit_log|memory|refusals::(tus|range|sessions))/) - test(/^nodes::database::/))";
 
-/// What has to hold on PostgreSQL too: the server's own tests, and the suites that do not look into the embedded
-/// database's file; besides those that stop, cut and promote clusters of their own.
+/// What has to hold on PostgreSQL too: the server's own tests, and every suite but what no engine matters to, and the one that records what
+/// a server syncs to its own disk, which the rows are not on then.
 const ON_POSTGRES: &str = "(package(vault-server) - test(/config::|http::openapi|objects::/)) \
-     + (package(vault-tests) & test(/^(postgres|nodes|story|gate|rotation|erasure|destroy|restrict|scopes|crash|key_crash|matrix|audit_log|memory|refusals::(tus|consent|tokens|range|sessions|approval))::/))";
+     + (package(vault-tests) & binary(suites) - test(/^(openapi|power_loss|object_store::a_|attack::p11_half_)/))";
 
 /// Behind a pooler: what a connection's state could break. A test that cuts a wire to a cluster of its own has no pooler.
 const BEHIND_A_POOLER: &str = "(package(vault-server) & test(/store::|ledger::|keys::|restrict::|upload::|people::/)) \
@@ -173,7 +173,11 @@ const GROWN_UP: &str = "package(vault-tests) & test(/^(nodes|story)::/) - test(/
 
 fn on_postgres() -> Outcome {
     match postgres::cluster() {
-        Ok(cluster) => on_a_server(&cluster, None, None, ON_POSTGRES),
+        Ok(cluster) => {
+            // Where nothing can be mounted, the step `mounts` says so.
+            let without = if tools::mount().is_ok() { "none()" } else { "test(/^trouble::mounted::/)" };
+            on_a_server(&cluster, None, None, &format!("({ON_POSTGRES}) - {without}"))
+        }
         Err(reason) => Outcome::Skipped(reason),
     }
 }
