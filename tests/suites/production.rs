@@ -298,17 +298,15 @@ fn serve_refuses_a_vault_that_dev_made() {
     command.arg(&config).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut server = command.spawn().expect("vault-server starts");
     let start = Instant::now();
-    let status = loop {
-        if let Some(status) = server.try_wait().expect("the child is ours") {
-            break status;
-        }
+    while server.try_wait().expect("the child is ours").is_none() {
         if start.elapsed() > READY {
             let _ = server.kill();
             panic!("serve runs on a vault that dev made");
         }
         std::thread::sleep(Duration::from_millis(50));
-    };
-    assert!(!status.success());
+    }
+    let ended = server.wait_with_output().expect("it ended");
+    assert!(!ended.status.success() && said(&ended).contains("is for trying out"), "{}", said(&ended));
 }
 
 #[test]
