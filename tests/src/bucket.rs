@@ -67,6 +67,8 @@ pub struct Manners {
     pub skewed: AtomicBool,
     /// There is no bucket.
     pub no_bucket: AtomicBool,
+    /// Requests of this method are refused with this status and code; a HEAD's answer has no body to tell the code in.
+    pub refused: Mutex<Option<(&'static str, u16, &'static str)>>,
 }
 
 struct Shared {
@@ -159,6 +161,11 @@ impl Bucket {
         *lock(&self.shared.objects) = copy;
     }
 
+    /// Takes away all that it holds.
+    pub fn empty(&self) {
+        lock(&self.shared.objects).clear();
+    }
+
     /// The names of what it holds.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
@@ -242,6 +249,10 @@ fn answer(shared: &Shared, stream: &TcpStream, request: &Request, mishap: Option
     }
     if on(&manners.no_bucket) {
         return send(stream, request, 404, &[], error("NoSuchBucket").as_bytes(), None);
+    }
+    let refused = *lock(&manners.refused);
+    if let Some((_, status, code)) = refused.filter(|(method, ..)| *method == request.method) {
+        return send(stream, request, status, &[], error(code).as_bytes(), None);
     }
     let refusal = match mishap {
         Some(Mishap::SlowDown) => Some((503, "SlowDown")),

@@ -200,6 +200,28 @@ fn a_store_that_is_not_as_it_must_be_is_refused_in_words() {
         assert!(!said.contains("fake-secret"), "{said}");
         flag.store(false, Ordering::SeqCst);
     }
+    for (method, status, code, words) in [
+        ("GET", 403, "InvalidAccessKeyId", "does not accept the credentials"),
+        ("GET", 403, "SignatureDoesNotMatch", "does not accept the credentials"),
+        ("GET", 400, "ExpiredToken", "does not accept the credentials"),
+        ("HEAD", 401, "", "does not accept the credentials"),
+        ("GET", 301, "PermanentRedirect", "in another region"),
+        ("GET", 400, "AuthorizationHeaderMalformed", "in another region"),
+        ("GET", 403, "AccessDenied", "may not read"),
+        ("HEAD", 403, "", "may not tell that a name is absent"),
+        ("PUT", 403, "AccessDenied", "may not write"),
+        ("DELETE", 403, "AccessDenied", "may not delete"),
+        ("PUT", 400, "InvalidRequest", "cannot write"),
+    ] {
+        *manners.refused.lock().expect("not poisoned") = Some((method, status, code));
+        let (fit, said) = check();
+        assert!(!fit && said.contains(words), "{method} {status} {code}: {said}");
+        assert!(!said.contains("fake-secret"), "{said}");
+        *manners.refused.lock().expect("not poisoned") = None;
+        // Where deletes are refused, what the check wrote stays.
+        assert_eq!(bucket.names().len(), usize::from(method == "DELETE"), "{method} {code}");
+        bucket.empty();
+    }
     let left = bucket.names();
     assert!(left.is_empty(), "{left:?}");
 }

@@ -4,9 +4,11 @@ use std::net::TcpListener;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use vault_tests::bucket::Bucket;
 use vault_tests::database;
 use vault_tests::http::Caller;
 use vault_tests::programs::program;
@@ -278,6 +280,37 @@ fn what_the_server_will_not_start_with() {
 
     std::fs::set_permissions(place.path("passphrase"), std::fs::Permissions::from_mode(0o644)).expect("changed");
     refused(&["init", "--config", "vault.toml", "--people", "people.toml"], "passphrase");
+}
+
+#[test]
+fn serve_does_not_start_on_a_bucket_that_keeps_what_the_vault_deletes() {
+    let bucket = Bucket::start(6);
+    let mut place = Place::new(false, true);
+    // As an operator writes it; the bucket says it in variables.
+    let of_bucket = |(name, value): &(String, String)| {
+        let name = name.trim_start_matches("FEEDBACK_VAULT_OBJECTS_").to_lowercase();
+        if value == "true" { format!("{name} = true\n") } else { format!("{name} = '{value}'\n") }
+    };
+    let settings: String = bucket.variables(place.folder.path()).iter().map(of_bucket).collect();
+    let config = std::fs::read_to_string(place.path("vault.toml")).expect("the configuration");
+    std::fs::write(place.path("vault.toml"), format!("{config}[objects]\n{settings}")).expect("written");
+    place.init();
+
+    let before = bucket.names();
+    bucket.manners().versioned.store(true, Ordering::SeqCst);
+    let refused = place.run(&["serve", "--config", "vault.toml"]);
+    let told = said(&refused);
+    assert!(!refused.status.success() && told.contains("keeps old versions"), "{told}");
+    assert!(told.contains("acknowledge_versioning") && !told.contains("fake-secret"), "{told}");
+    assert_eq!(bucket.names(), before, "it wrote there all the same");
+    // The control: with nothing else changed it starts.
+    bucket.manners().versioned.store(false, Ordering::SeqCst);
+    place.serve();
+    let start = Instant::now();
+    while place.admin().get("/readyz").status != 200 {
+        assert!(start.elapsed() < READY, "the node is not ready");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 #[test]

@@ -28,6 +28,8 @@ mod writer;
 mod conformance;
 #[cfg(test)]
 pub mod faulty;
+#[cfg(test)]
+mod unfit;
 
 use core::ops::Range;
 use core::time::Duration;
