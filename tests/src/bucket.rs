@@ -150,17 +150,6 @@ impl Bucket {
         lock(&self.shared.met).clone()
     }
 
-    /// Everything it holds.
-    #[must_use]
-    pub fn copy(&self) -> BTreeMap<String, Vec<u8>> {
-        lock(&self.shared.objects).clone()
-    }
-
-    /// Rolls it back: it holds what the copy holds, and nothing else.
-    pub fn put_back(&self, copy: BTreeMap<String, Vec<u8>>) {
-        *lock(&self.shared.objects) = copy;
-    }
-
     /// Takes away all that it holds.
     pub fn empty(&self) {
         lock(&self.shared.objects).clear();

@@ -11,12 +11,14 @@
 //! | [`acknowledged`] | what a server confirmed, and whether it still knows it after a crash |
 //! | [`published`] | the published log, verified with nothing but its public key |
 //! | [`power`] | disks rebuilt from recorded system calls, as they would be after power loss |
-//! | [`blocked`] | the published log's place, made unwritable |
+//! | [`blocked`] | the published log's place, made unwritable in a directory or a bucket |
 //! | [`cli`] | `vault-cli` as a person, and offline |
 //! | [`canary`] | a search for secrets in every encoding that they could hide in |
 //! | [`database`] | the metadata database opened behind the server's back |
 //! | [`copies`] | that database as a whole: copied, put back, lost, laid open to a search |
 //! | [`rows_at_rest`] | what PostgreSQL's own files keep of a vault's rows, to be searched |
+//! | [`objects`] | the object store opened behind the server's back, in a directory or a bucket |
+//! | [`console`] | `vault-server` at the console: backups, restores, declarations |
 //! | [`cluster`] | a PostgreSQL cluster to be stopped, killed, replicated, promoted |
 //! | [`wire`] | a TCP wire to that cluster, cut around a COMMIT, or silent |
 //! | [`strait`] | a way to an S3 server on which the log cannot be written |
@@ -35,6 +37,7 @@ pub mod bucket;
 pub mod canary;
 pub mod cli;
 pub mod cluster;
+pub mod console;
 pub mod copies;
 pub mod database;
 pub mod fixtures;
@@ -42,6 +45,7 @@ pub mod h2;
 pub mod http;
 pub mod line;
 pub mod memory;
+pub mod objects;
 pub mod power;
 pub mod programs;
 pub mod published;

@@ -10,8 +10,8 @@ use tempfile::NamedTempFile;
 
 use crate::canary::{Canary, search};
 use crate::cluster::Cluster;
-use crate::database;
-use crate::vault::{self, Vault};
+use crate::vault::Vault;
+use crate::{database, objects};
 
 const NAME: &str = "vault";
 
@@ -42,7 +42,7 @@ impl RowsAtRest {
     #[must_use]
     pub fn vault(&self) -> Vault {
         let url = ("FEEDBACK_VAULT_DATABASE_URL".to_owned(), self.0.url(NAME));
-        Vault::start_where(&[], |_| [vault::objects_elsewhere(), vec![url]].concat())
+        Vault::start_where(&[], |_| [objects::of_the_run(), vec![url]].concat())
     }
 
     /// Every place in its files where a canary lies, once all pages are written.

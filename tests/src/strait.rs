@@ -6,6 +6,8 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::objects::ENDPOINT;
+
 /// The way; it ends with the test's process.
 pub struct Strait {
     endpoint: String,
@@ -13,11 +15,11 @@ pub struct Strait {
 }
 
 /// While this lives, a PUT below `log/` ends its connection.
-pub struct BlockedStrait<'s>(&'s Strait);
+pub struct BlockedStrait(Arc<AtomicBool>);
 
-impl Drop for BlockedStrait<'_> {
+impl Drop for BlockedStrait {
     fn drop(&mut self) {
-        self.0.blocked.store(false, Ordering::SeqCst);
+        self.0.store(false, Ordering::SeqCst);
     }
 }
 
@@ -44,6 +46,15 @@ impl Strait {
         Self { endpoint, blocked }
     }
 
+    /// In front of the bucket that these variables name, if they name one.
+    #[must_use]
+    pub fn before(variables: &mut [(String, String)]) -> Option<Self> {
+        let endpoint = variables.iter_mut().find(|(name, _)| name == ENDPOINT).map(|(_, value)| value)?;
+        let strait = Self::to(endpoint);
+        strait.endpoint().clone_into(endpoint);
+        Some(strait)
+    }
+
     /// Its near end. A request is signed for it, and the server believes what it is called.
     #[must_use]
     pub fn endpoint(&self) -> &str {
@@ -52,9 +63,9 @@ impl Strait {
 
     /// Stops writes of the log until what this returns is dropped.
     #[must_use]
-    pub fn block(&self) -> BlockedStrait<'_> {
+    pub fn block(&self) -> BlockedStrait {
         self.blocked.store(true, Ordering::SeqCst);
-        BlockedStrait(self)
+        BlockedStrait(Arc::clone(&self.blocked))
     }
 }
 

@@ -12,7 +12,9 @@ use tempfile::TempDir;
 use vault_api::dev::DevFile;
 
 use crate::http::Caller;
+use crate::objects;
 use crate::programs::program;
+use crate::strait::Strait;
 use crate::{database, report};
 
 /// argon2id is slow on purpose, and two cores may be shared by many tests.
@@ -36,6 +38,8 @@ pub struct Vault {
     under: Vec<OsString>,
     /// Environment variables of the server: where its rows and objects are.
     variables: Vec<(String, String)>,
+    /// Its way to a bucket, where the log is to be blocked.
+    strait: Option<Strait>,
     /// What `dev.json` says; read again after each start.
     pub dev: DevFile,
 }
@@ -63,6 +67,27 @@ impl Vault {
         vault
     }
 
+    /// A fresh vault with a log that [`crate::blocked::Blocked`] can block: where the run has a bucket, it goes there by a
+    /// strait, and so do its other nodes.
+    #[must_use]
+    pub fn start_to_be_blocked() -> Self {
+        Self::start_to_be_blocked_with(&[])
+    }
+
+    /// The same, with further variables.
+    #[must_use]
+    pub fn start_to_be_blocked_with(more: &[(String, String)]) -> Self {
+        let mut strait = None;
+        let mut vault = Self::start_where(&[], |_| {
+            let mut variables = elsewhere();
+            strait = Strait::before(&mut variables);
+            variables.extend_from_slice(more);
+            variables
+        });
+        vault.strait = strait;
+        vault
+    }
+
     /// A fresh vault whose server runs under a program that is given its command line: a tracer. Killing it is the
     /// caller's: [`Vault::kill`] ends the tracer alone.
     #[must_use]
@@ -79,7 +104,7 @@ impl Vault {
         Self::on_where(folder, place, Vec::new())
     }
 
-    /// The same, with its rows where the variables say.
+    /// The same, with rows and objects where the variables say.
     pub fn on_where(folder: TempDir, place: &'static str, variables: Vec<(String, String)>) -> Result<Self, String> {
         let mut vault = Self::unstarted(folder, &[]);
         (vault.place, vault.variables) = (place, variables);
@@ -102,7 +127,8 @@ impl Vault {
         };
         let arguments = arguments.iter().map(|a| (*a).to_owned()).collect();
         let (under, variables) = (Vec::new(), Vec::new());
-        Self { child: None, folder, home: None, place: "data", arguments, under, variables, dev: nothing }
+        let (child, home, strait) = (None, None, None);
+        Self { child, folder, home, place: "data", arguments, under, variables, strait, dev: nothing }
     }
 
     /// A second node on the same database, object store and keys, with a room of its own. To be dropped first.
@@ -152,10 +178,22 @@ impl Vault {
         self.data().join("vault.db")
     }
 
-    /// Whether this run of the suites keeps objects in a bucket, so that there is no directory to look into.
+    /// The environment variables of its server: where another program finds the same rows and objects.
+    #[must_use]
+    pub fn variables(&self) -> &[(String, String)] {
+        &self.variables
+    }
+
+    /// Whether its objects are in a bucket, and not in the data directory.
     #[must_use]
     pub fn keeps_objects_elsewhere(&self) -> bool {
-        self.variables.iter().any(|(name, _)| name == "FEEDBACK_VAULT_OBJECTS_URL")
+        self.variable(objects::URL).is_some()
+    }
+
+    /// The strait that it goes to its bucket by.
+    #[must_use]
+    pub fn strait(&self) -> Option<&Strait> {
+        self.strait.as_ref()
     }
 
     /// Room for a suite's own files, outside the data directory.
@@ -379,10 +417,14 @@ impl Drop for Vault {
             let _ = child.wait();
         }
         // A second node leaves it to the first.
-        if self.home.is_none()
-            && let Some(url) = self.variable(DATABASE_URL)
-        {
-            database::remove_of_the_run(url);
+        if self.home.is_none() {
+            if let Some(url) = self.variable(DATABASE_URL) {
+                database::remove_of_the_run(url);
+            }
+            // What a failed test leaves can be looked at.
+            if !std::thread::panicking() {
+                objects::remove_of_the_run(&self.variables);
+            }
         }
         if std::thread::panicking() {
             let log = self.log();
@@ -393,23 +435,8 @@ impl Drop for Vault {
     }
 }
 
-/// Where a run of the suites puts every vault's rows ([`database::of_the_run`]) and objects: `VAULT_TESTS_S3` holds a
-/// line for each variable of a bucket, in which each vault gets a prefix of its own.
+/// Where a run of the suites puts every vault's rows ([`database::of_the_run`]) and objects ([`objects::of_the_run`]).
 #[must_use]
 pub fn elsewhere() -> Vec<(String, String)> {
-    [objects_elsewhere(), database::of_the_run()].concat()
-}
-
-/// The objects alone.
-#[must_use]
-pub fn objects_elsewhere() -> Vec<(String, String)> {
-    let text = std::env::var_os("VAULT_TESTS_S3").unwrap_or_default().into_string().expect("text");
-    let mut variables: Vec<(String, String)> =
-        text.lines().filter_map(|line| line.split_once('=')).map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
-    for (name, value) in &mut variables {
-        if name == "FEEDBACK_VAULT_OBJECTS_URL" {
-            value.push_str(&format!("/{}", hex::encode(vault_core::random::array::<8>())));
-        }
-    }
-    variables
+    [objects::of_the_run(), database::of_the_run()].concat()
 }

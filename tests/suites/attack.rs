@@ -3,17 +3,15 @@
 mod bombs;
 mod trickle;
 
-use std::cell::RefCell;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use vault_tests::bucket::Bucket;
 use vault_tests::fixtures::media;
 use vault_tests::memory::{peak, reset_peak};
+use vault_tests::objects::Store;
 use vault_tests::tus::{self, Upload};
 use vault_tests::vault::Vault;
 use vault_tests::{access, cli, database};
@@ -95,48 +93,14 @@ fn p5_a_stolen_analyst_token_opens_nothing_that_nobody_approved_and_ends_when_it
     let _clean = cli::verify_log(&vault).expect(0);
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("a directory");
-    for entry in fs::read_dir(from).expect("a directory").map(|entry| entry.expect("an entry")) {
-        let (path, target) = (entry.path(), to.join(entry.file_name()));
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            fs::copy(&path, &target).expect("copied");
-        }
-    }
-}
-
-/// Of a directory.
 #[test]
 fn p12_an_object_store_rolled_back_is_noticed_and_takes_no_restriction_and_no_entry_back() {
-    let vault = Vault::start_where(&[], |_| database::of_the_run());
-    let (objects, older) = (vault.data().join("objects"), vault.room().join("older"));
-    rolled_back(
-        vault,
-        || copy(&objects, &older),
-        || {
-            fs::remove_dir_all(&objects).expect("removed");
-            copy(&older, &objects);
-        },
-    );
-}
-
-/// Of a bucket.
-#[test]
-fn p12_a_bucket_rolled_back_is_noticed_and_takes_no_restriction_and_no_entry_back() {
-    let bucket = Bucket::start(0);
-    let vault = Vault::start_where(&[], |room| [bucket.variables(room), database::of_the_run()].concat());
-    let older = RefCell::default();
-    rolled_back(vault, || *older.borrow_mut() = bucket.copy(), || bucket.put_back(older.take()));
-}
-
-/// `keep` copies what the store holds, `roll_back` makes it hold that again; the server stands still for both.
-fn rolled_back(mut vault: Vault, keep: impl Fn(), roll_back: impl Fn()) {
+    let mut vault = Vault::start();
     let recording = media(NAME);
     let early = tus::upload(&vault, NAME, KIND, &recording);
     let _stopped = vault.stop();
-    keep();
+    let objects = Store::of(&vault);
+    let older = objects.snapshot();
     vault.launch();
 
     // After the copy: another recording, a revoked grant, and a checkpoint that an auditor takes home.
@@ -149,7 +113,7 @@ fn rolled_back(mut vault: Vault, keep: impl Fn(), roll_back: impl Fn()) {
     fs::write(&known, note).expect("kept");
 
     let _stopped = vault.stop();
-    roll_back();
+    objects.roll_back(&older);
     vault.launch();
     access::try_open(&vault.person("analyst"), &request, &json!({})).refused(403, "grant_not_in_force");
     let again = access::granted(&vault, &early);

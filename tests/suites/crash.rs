@@ -8,7 +8,6 @@
 //! `kill -9` keeps the page cache; what power loss does another suite shows.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -18,6 +17,7 @@ use vault_core::audit::tile::WIDTH;
 use vault_tests::acknowledged::{self, Access, Acknowledged, Destroyed, Sent, Taken};
 use vault_tests::fixtures::{Chance, by_hand, wav};
 use vault_tests::http::Caller;
+use vault_tests::objects::Store;
 use vault_tests::vault::Vault;
 use vault_tests::{cli, database, published, tus};
 
@@ -227,26 +227,19 @@ impl Crashing {
             database::number(&self.vault, "SELECT COUNT(*) FROM intents")
                 + database::number(&self.vault, "SELECT COUNT(*) FROM garbage")
         };
-        let root = self.vault.data().join("objects");
-        let mut objects;
+        let store = Store::of(&self.vault);
+        let mut objects: BTreeSet<String>;
         loop {
             // Rows first: what is listed afterwards is not being collected any more.
             let waiting = waiting();
-            objects = BTreeSet::new();
-            // In a bucket nothing is half-written, and the rows tell of all that was.
-            if !self.vault.keeps_objects_elsewhere() {
-                files(&root, &root, &mut objects);
-            }
-            // A name with this sign in it is half-written.
+            objects = store.names("").into_iter().collect();
+            // A name with this sign in it is half-written; in a bucket nothing is.
             let staged: Vec<_> = objects.iter().filter(|name| name.contains('#')).collect();
             if waiting == 0 && staged.is_empty() {
                 break;
             }
             assert!(start.elapsed() < COLLECTED, "seed {}: {waiting} rows and {staged:?} stay", self.seed);
             std::thread::sleep(Duration::from_secs(1));
-        }
-        if self.vault.keeps_objects_elsewhere() {
-            return;
         }
         objects.retain(|name| name.starts_with("media/"));
         let parts: BTreeSet<String> = database::texts(&self.vault, "SELECT name FROM parts").into_iter().collect();
@@ -425,16 +418,4 @@ fn destroy(
         which.insert(number);
     }
     Some(())
-}
-
-/// The files below a folder, by their path from `root`.
-fn files(folder: &Path, root: &Path, found: &mut BTreeSet<String>) {
-    for entry in std::fs::read_dir(folder).expect("a folder of the vault's") {
-        let path = entry.expect("readable").path();
-        if path.is_dir() {
-            files(&path, root, found);
-        } else {
-            found.insert(path.strip_prefix(root).expect("below it").to_string_lossy().into_owned());
-        }
-    }
 }

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 #[test]
 fn p4_no_plaintext_without_a_logged_entry() {
-    let vault = Vault::start();
+    let vault = Vault::start_to_be_blocked();
     let record = tus::upload(&vault, NAME, KIND, &media(NAME));
     let request = access::request(&vault, "analyst", &record, "Hear what was said", "C-1");
     let approved = access::approve(&vault, "approver", &request);

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use vault_tests::canary::{Canary, search};
 use vault_tests::fixtures::{Chance, wav};
+use vault_tests::objects::{self, Snapshot, Store};
 use vault_tests::programs::{self, workspace};
-use vault_tests::vault::{self, Vault, room};
+use vault_tests::vault::{self, Vault, elsewhere, room};
 use vault_tests::{access, cli, copies, database, tus};
 
 const REASON: &str = "Quittengelee was spilled over the xylophone";
@@ -231,7 +232,7 @@ fn take(mut stream: TcpStream) -> Option<Vec<u8>> {
 fn p1_traces_carry_no_secret_and_nothing_of_a_data_subject() {
     let collector = Collector::start();
     let endpoint = ("FEEDBACK_VAULT_TELEMETRY_OTLP_ENDPOINT".to_owned(), collector.address.clone());
-    let mut vault = Vault::start_where(&[], |_| vec![endpoint]);
+    let mut vault = Vault::start_where(&[], |_| [elsewhere(), vec![endpoint]].concat());
     let recording = wav(200_000, &mut Chance::new(0x5eed_0102));
     let record = work(&vault, &recording);
 
@@ -314,11 +315,10 @@ fn p6_p9_a_backup_taken_with_the_server_stopped_comes_back_whole() {
 
     assert!(vault.stop().success());
     let (backup, keys) = (room(), room());
+    let objects = Store::of(&vault).snapshot();
     let rows = backup.path().join("rows");
     copies::take(&vault.database_url(), &rows);
-    for name in ["objects", "dev.json"] {
-        copy(&vault.data().join(name), &backup.path().join(name));
-    }
+    copy(&vault.data().join("dev.json"), &backup.path().join("dev.json"));
     for name in ["keyring", "passphrase"] {
         copy(&vault.data().join(name), &keys.path().join(name));
     }
@@ -326,13 +326,13 @@ fn p6_p9_a_backup_taken_with_the_server_stopped_comes_back_whole() {
     let revoked = vault.person("approver").send("DELETE", &format!("/v1/grants/{grant}"), &[], &[]);
     assert!((200..300).contains(&revoked.status), "{revoked}");
     assert!(vault.stop().success());
-    let restored = |objects: &Path| {
+    let restored = |objects: &Snapshot| {
         let folder = room();
         let data = folder.path().join("data");
-        copy(objects, &data.join("objects"));
         copy(&backup.path().join("dev.json"), &data.join("dev.json"));
-        let variables = database::of_the_run();
+        let variables = [database::of_the_run(), objects::of_the_run()].concat();
         copies::put_back(&vault::url_of(&variables, &data), &rows);
+        Store::at(&data, &variables).roll_back(objects);
         for name in ["keyring", "passphrase"] {
             copy(&keys.path().join(name), &data.join(name));
         }
@@ -346,7 +346,7 @@ fn p6_p9_a_backup_taken_with_the_server_stopped_comes_back_whole() {
     };
 
     // Both of the same moment, with the keyring from where it is kept: everything is there and the log verifies.
-    let whole = restored(&backup.path().join("objects"));
+    let whole = restored(&objects);
     plays(&whole);
     // Without its resume key an upload that was under way is lost, as it should be.
     let lost = unfinished.patch(&whole, 100_000, &recording[100_000..]);
@@ -360,7 +360,7 @@ fn p6_p9_a_backup_taken_with_the_server_stopped_comes_back_whole() {
     let _extends_what_was_seen = cli::run(&whole, "auditor", &verify).expect(0);
 
     // An older database beside the objects as they are: what was revoked after the backup stays revoked.
-    let older = restored(&vault.data().join("objects"));
+    let older = restored(&Store::of(&vault).snapshot());
     plays(&older);
     let body = json!({"representation": "original"});
     let refused = access::try_open(&older.person("analyst"), &request, &body);

@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 use vault_api::keys::{CollectionKeys, KeyState, RootStatus, RotationState, RotationStatus};
 use vault_api::restore::RestoreStatus;
 use vault_tests::acknowledged::{self, Sent};
+use vault_tests::console::{self, said};
 use vault_tests::fixtures::{Chance, by_hand, wav};
+use vault_tests::objects::Store;
 use vault_tests::vault::Vault;
 use vault_tests::{access, cli, copies, database, tus};
 
@@ -38,29 +40,8 @@ impl Stage {
         sent
     }
 
-    /// A configuration that finds this vault's files, with rows where the environment says; its listeners are of no matter.
-    fn configuration(&self) -> PathBuf {
-        let path = self.vault.room().join("restore.toml");
-        let (name, _) = self.vault.dev.log_public_key.split_once('+').expect("a verifier key");
-        let text = format!(
-            "data_dir = {:?}\nlog_name = {name:?}\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n",
-            self.vault.data()
-        );
-        std::fs::write(&path, text).expect("the configuration");
-        path
-    }
-
-    fn server(&self, arguments: &[&str]) -> Command {
-        let mut command = self.vault.command(arguments);
-        command.arg("--config").arg(self.configuration());
-        command
-    }
-
     fn backup(&self, name: &str) -> PathBuf {
-        let folder = self.vault.room().join(name);
-        let done = self.server(&["backup", "create"]).arg("--out").arg(&folder).output().expect("it runs");
-        assert!(done.status.success(), "{}", text(&done));
-        folder
+        console::backup(&self.vault, name)
     }
 
     fn restore(&self, from: &Path, more: &[&str]) -> Output {
@@ -68,7 +49,7 @@ impl Stage {
     }
 
     fn restoring(&self, from: &Path, more: &[&str]) -> Command {
-        let mut command = self.server(&["restore"]);
+        let mut command = console::server(&self.vault, &["restore"], &console::configuration(&self.vault, ""));
         command.arg("--from").arg(from).args(more).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -116,10 +97,6 @@ impl Stage {
     }
 }
 
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
 #[test]
 fn p6_p7_p8_one_command_brings_a_lost_database_back_and_nothing_that_was_taken_away() {
     let mut stage = Stage::set(0x5eed_5701);
@@ -146,7 +123,7 @@ fn p6_p7_p8_one_command_brings_a_lost_database_back_and_nothing_that_was_taken_a
 
     // While it runs, and while the database is there, nothing is restored.
     let refused = stage.restore(&backup, &[]);
-    assert!(!refused.status.success() && text(&refused).contains("--replace"), "{}", text(&refused));
+    assert!(!refused.status.success() && said(&refused).contains("--replace"), "{}", said(&refused));
     assert!(stage.vault.stop().success());
     stage.lose_the_database();
     let keyring = stage.vault.data().join("keyring");
@@ -154,10 +131,10 @@ fn p6_p7_p8_one_command_brings_a_lost_database_back_and_nothing_that_was_taken_a
     assert!(keyring.exists(), "the keyring lies where it is expected");
     std::fs::rename(&keyring, &copy).expect("the keyring's own copy");
     let without = stage.restore(&backup, &[]);
-    assert!(!without.status.success() && text(&without).contains("--keyring"), "{}", text(&without));
+    assert!(!without.status.success() && said(&without).contains("--keyring"), "{}", said(&without));
     let (copy, checkpoint) = (copy.display().to_string(), checkpoint.display().to_string());
     let done = stage.restore(&backup, &["--keyring", &copy, "--known-checkpoint", &checkpoint]);
-    assert!(done.status.success(), "{}", text(&done));
+    assert!(done.status.success(), "{}", said(&done));
     stage.vault.launch();
 
     let status = stage.status();
@@ -217,7 +194,7 @@ fn p7_p8_a_key_version_destroyed_since_the_backup_stays_destroyed_and_its_record
     assert!(stage.vault.stop().success());
     stage.lose_the_database();
     let done = stage.restore(&backup, &[]);
-    assert!(done.status.success(), "{}", text(&done));
+    assert!(done.status.success(), "{}", said(&done));
     stage.vault.launch();
     let status = stage.status();
     assert_eq!(status.records_without_key, 1, "{status:?}");
@@ -241,8 +218,8 @@ fn p9_a_loss_that_a_checkpoint_from_outside_proves_is_not_signed_over() {
     let mut stage = Stage::set(0x5eed_5703);
     let _first = stage.upload();
     let backup = stage.backup("backup");
-    let objects = stage.vault.room().join("objects.before");
-    copy(&stage.vault.data().join("objects"), &objects);
+    let objects = Store::of(&stage.vault);
+    let older = objects.snapshot();
     let _second = stage.upload();
     // An upload is answered once its entry is committed, which may be a moment before a checkpoint covers it.
     let auditor = stage.vault.person("auditor");
@@ -261,24 +238,17 @@ fn p9_a_loss_that_a_checkpoint_from_outside_proves_is_not_signed_over() {
     assert!(stage.vault.stop().success());
     stage.lose_the_database();
     // Database and objects are both of before.
-    std::fs::remove_dir_all(stage.vault.data().join("objects")).expect("the objects");
-    copy(&objects, &stage.vault.data().join("objects"));
+    objects.roll_back(&older);
     let checkpoint = checkpoint.display().to_string();
     let refused = stage.restore(&backup, &["--known-checkpoint", &checkpoint]);
     assert!(
-        !refused.status.success() && text(&refused).contains("entries that were signed are lost"),
+        !refused.status.success() && said(&refused).contains("entries that were signed are lost"),
         "{}",
-        text(&refused)
+        said(&refused)
     );
     // And what was published is not the backup's.
-    let published = stage.vault.data().join("objects/log/checkpoint");
-    std::fs::write(&published, "not a note").expect("the published checkpoint");
+    objects.write("log/checkpoint", b"not a note");
     assert!(!stage.restore(&backup, &[]).status.success());
-}
-
-fn copy(from: &Path, to: &Path) {
-    let status = Command::new("cp").arg("-a").arg(from).arg(to).status().expect("cp runs");
-    assert!(status.success());
 }
 
 #[test]
@@ -312,7 +282,7 @@ fn p3_survives_kill_9_in_every_step_of_a_restore() {
                 continue;
             }
             let done = child.wait_with_output().expect("it ended");
-            assert!(done.status.success(), "{when}: {}", text(&done));
+            assert!(done.status.success(), "{when}: {}", said(&done));
             takes = started.elapsed();
             break;
         }

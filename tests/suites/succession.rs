@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use vault_tests::acknowledged::{self, Sent};
+use vault_tests::console::{self, said};
 use vault_tests::fixtures::{Chance, by_hand, wav};
+use vault_tests::objects::Store;
 use vault_tests::vault::Vault;
 use vault_tests::{access, cli, copies, database, tus};
 
@@ -38,23 +40,12 @@ impl Stage {
         sent
     }
 
-    /// A configuration that finds this vault's files, with rows where the environment says; its listeners are of no matter.
-    fn configuration(&self) -> PathBuf {
-        let (path, data) = (self.vault.room().join("console.toml"), self.vault.data());
-        let text = format!(
-            "data_dir = {data:?}\nlog_name = {:?}\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\
-             [custody]\npassphrase_file = {:?}\n",
-            self.name,
-            data.join("passphrase"),
-        );
-        std::fs::write(&path, text).expect("the configuration");
-        path
-    }
-
     /// `log succeed`, as somebody.
     fn succeeding(&self, who: &str, more: &[&str]) -> Command {
-        let mut command = self.vault.command(&["log", "succeed", "--config"]);
-        command.arg(self.configuration()).arg("--token-file").arg(cli::token_file(&self.vault, who)).args(more);
+        let passphrase = format!("[custody]\npassphrase_file = {:?}\n", self.vault.data().join("passphrase"));
+        let configuration = console::configuration(&self.vault, &passphrase);
+        let mut command = console::server(&self.vault, &["log", "succeed"], &configuration);
+        command.arg("--token-file").arg(cli::token_file(&self.vault, who)).args(more);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -66,7 +57,7 @@ impl Stage {
     #[track_caller]
     fn refused(&self, who: &str, more: &[&str], because: &str) {
         let refused = self.succeed(who, more);
-        assert!(!refused.status.success() && text(&refused).contains(because), "{who}: {}", text(&refused));
+        assert!(!refused.status.success() && said(&refused).contains(because), "{who}: {}", said(&refused));
     }
 
     /// The published checkpoint, in a file.
@@ -87,10 +78,6 @@ impl Stage {
         }
         cli::run(&self.vault, "auditor", &arguments)
     }
-}
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 #[test]
@@ -118,9 +105,11 @@ fn p6_p8_p9_a_log_that_lost_entries_for_good_goes_on_as_a_declared_successor() {
 
     // The database is an older copy, and the published entries are gone.
     copies::put_back(&database, &older);
-    let published = stage.vault.data().join("objects/log");
-    std::fs::remove_dir_all(published.join("tile")).expect("the published entries");
-    let left = std::fs::read(published.join("checkpoint")).expect("the published checkpoint");
+    let store = Store::of(&stage.vault);
+    let published = store.names("log/tile");
+    assert!(!published.is_empty(), "there are published entries");
+    published.iter().for_each(|name| store.delete(name));
+    let left = store.read("log/checkpoint");
 
     let after_shown = after.display().to_string();
     let propose = ["--reason", "The disk was lost", "--known-checkpoint", &after_shown];
@@ -128,14 +117,14 @@ fn p6_p8_p9_a_log_that_lost_entries_for_good_goes_on_as_a_declared_successor() {
     stage.refused(OFFICERS[1], &confirm, "nobody has proposed");
     stage.refused("administrator", &propose, "do not allow");
     let proposed = stage.succeed(OFFICERS[0], &propose);
-    assert!(proposed.status.success() && text(&proposed).contains("nothing is changed yet"), "{}", text(&proposed));
+    assert!(proposed.status.success() && said(&proposed).contains("nothing is changed yet"), "{}", said(&proposed));
     stage.refused(OFFICERS[0], &confirm, "Nobody decides on their own");
     stage.refused("approver", &confirm, "do not allow");
     let declared = stage.succeed(OFFICERS[1], &confirm);
-    assert!(declared.status.success(), "{}", text(&declared));
+    assert!(declared.status.success(), "{}", said(&declared));
 
     stage.vault.launch();
-    assert!(text(&declared).contains(&stage.vault.dev.log_public_key) && stage.vault.dev.log_public_key != former);
+    assert!(said(&declared).contains(&stage.vault.dev.log_public_key) && stage.vault.dev.log_public_key != former);
     acknowledged::play_anew(&stage.vault, &kept).unwrap_or_else(|finding| panic!("{finding}"));
     let opened = access::try_open(&stage.vault.person("analyst"), &request, &json!({}));
     assert_eq!(opened.status, 201, "{opened}");
@@ -160,7 +149,7 @@ fn p6_p8_p9_a_log_that_lost_entries_for_good_goes_on_as_a_declared_successor() {
     let stranger = stage.verify(&stage.vault.dev.log_public_key.clone(), &[]).expect(3).json();
     assert_eq!(stranger["findings"][0]["code"], json!("predecessor_missing"));
     let _clean = cli::verify_log(&stage.vault).expect(0);
-    assert_eq!(std::fs::read(published.join("checkpoint")).expect("it stays"), left);
+    assert!(store.read("log/checkpoint") == left, "it stays");
 }
 
 #[test]
@@ -179,7 +168,7 @@ fn p9_survives_kill_9_in_every_step_of_a_succession() {
         known.push(stage.checkpoint(&format!("known-{generation}")));
         assert!(stage.vault.stop().success(), "{when}");
         let proposed = stage.succeed(OFFICERS[0], &propose);
-        assert!(proposed.status.success(), "{when}: {}", text(&proposed));
+        assert!(proposed.status.success(), "{when}: {}", said(&proposed));
         let started = Instant::now();
         let mut child = stage.succeeding(OFFICERS[1], &["--confirm"]).spawn().expect("it starts");
         let mut ended = false;
@@ -198,8 +187,8 @@ fn p9_survives_kill_9_in_every_step_of_a_succession() {
             takes = started.elapsed();
         }
         // One that was killed may have been declared already: then there is nothing to declare any more.
-        let declared = done.status.success() || text(&done).contains("nobody has proposed");
-        assert!(declared, "{when}: {}", text(&done));
+        let declared = done.status.success() || said(&done).contains("nobody has proposed");
+        assert!(declared, "{when}: {}", said(&done));
         generation += 1;
         // The first start publishes all of the successor, and may be cut short too.
         while kills < wanted && stage.chance.below(2) == 0 {

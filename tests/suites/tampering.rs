@@ -4,16 +4,15 @@
 //! answer is an error or a stream that is cut, the log has a finding, and the attack undone, the recording plays again.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use vault_api::audit::{AuditEntry, AuditPage};
 use vault_api::names::VAULT_RECORD_ID;
 use vault_tests::fixtures::{Chance, wav};
+use vault_tests::objects::Store;
 use vault_tests::vault::Vault;
 use vault_tests::{access, cli, database, tus};
 
@@ -44,11 +43,11 @@ impl Stage {
         stage
     }
 
-    fn parts_of(&self, record: &str) -> Vec<PathBuf> {
+    fn parts_of(&self, record: &str) -> Vec<String> {
         let sql = format!(
             "SELECT name FROM parts WHERE object_id = (SELECT id FROM objects WHERE record_id = '{record}') ORDER BY start"
         );
-        database::texts(&self.vault, &sql).iter().map(|name| self.vault.data().join("objects").join(name)).collect()
+        database::texts(&self.vault, &sql)
     }
 
     fn object_of(&self, record: &str) -> String {
@@ -186,23 +185,24 @@ fn upload_in_parts(vault: &Vault, recording: &[u8]) -> String {
     unreachable!("the last chunk completes it")
 }
 
-/// Writes `changed` over a part's file; undone, the file is as it was.
-fn replaced<'a>(path: &PathBuf, changed: Option<Vec<u8>>) -> Box<dyn FnOnce() + 'a> {
-    let original = fs::read(path).expect("a part");
+/// Writes `changed` over a part; undone, the part is as it was.
+fn replaced<'a>(store: &'a Store, part: &'a str, changed: Option<Vec<u8>>) -> Box<dyn FnOnce() + 'a> {
+    let original = store.read(part);
     match changed {
-        Some(bytes) => fs::write(path, bytes).expect("written"),
-        None => fs::remove_file(path).expect("removed"),
+        Some(bytes) => store.write(part, &bytes),
+        None => store.delete(part),
     }
-    let path = path.clone();
-    Box::new(move || fs::write(path, original).expect("put back"))
+    Box::new(move || store.write(part, &original))
 }
 
 #[test]
 fn p12_parts_flipped_cut_swapped_reordered_foreign_and_missing() {
     let stage = Stage::set();
+    let store = Store::of(&stage.vault);
     let parts = stage.parts_of(&stage.record);
     let (first, last) = (&parts[0], parts.last().expect("parts"));
-    let read = |path: &PathBuf| fs::read(path).expect("a part");
+    let read = |part: &str| store.read(part);
+    let replaced = |part, changed| replaced(&store, part, changed);
 
     // The first 74 bytes are a copy of the header; what counts is the header in the object's row (see the edited rows).
     for (which, at) in [(0, 74), (0, 78), (0, 90), (0, 5_000), (1, 0), (1, 70_000), (2, 9)] {

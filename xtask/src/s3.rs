@@ -54,8 +54,8 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
 }
 
 impl Server {
-    /// Starts it with three buckets, `vault`, `versioned` and `suspended`, and two identities: one that may do everything, one that
-    /// may only read. Their secrets are for this run on this machine.
+    /// Starts it with four buckets, `vault`, `searched`, `versioned` and `suspended`, and two identities: one that may do everything, one
+    /// that may only read. Their secrets are for this run on this machine. A bucket's objects lie in files that begin with its name.
     pub fn start() -> Result<Self, String> {
         let program = weed()?;
         let mut builder = tempfile::Builder::new();
@@ -130,6 +130,11 @@ impl Server {
         last.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 
+    /// What `VAULT_TESTS_S3_FOLDER` holds: where everything lies that the server writes.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// What `VAULT_TESTS_S3` holds: a line for each variable of a vault that uses this server.
     pub fn variables(&self) -> String {
         let credentials = self.folder.path().join("credentials.toml");
@@ -151,7 +156,7 @@ fn said(program: &Path, master: u16, rpc: u16) -> Result<String, String> {
     let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
     let mut shell = piped.map_err(|error| error.to_string())?;
     if let Some(mut input) = shell.stdin.take() {
-        let lines = "s3.bucket.create -name vault\ns3.bucket.create -name versioned\n\
+        let lines = "s3.bucket.create -name vault\ns3.bucket.create -name searched\ns3.bucket.create -name versioned\n\
                      s3.bucket.versioning -name versioned -enable\ns3.bucket.create -name suspended\n\
                      s3.bucket.versioning -name suspended -enable\ns3.bucket.versioning -name suspended -suspend\ns3.bucket.list\n";
         input.write_all(lines.as_bytes()).map_err(|error| error.to_string())?;

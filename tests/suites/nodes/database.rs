@@ -46,7 +46,7 @@ impl Wired {
         let one = Vault::start_where(&[], |_| set(cluster.database("vault")));
         let wire = Wire::to(cluster.port());
         let two = one.beside_where(set(wire.url("vault")));
-        Self { pair: Pair { two, one, strait: None }, wire, cluster }
+        Self { pair: Pair { two, one }, wire, cluster }
     }
 
     fn lose(&self, loss: Loss) {

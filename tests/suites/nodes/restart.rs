@@ -230,7 +230,7 @@ fn play(balancer: &Balancer, people: &People, record: &str, recording: &[u8]) {
 #[test]
 fn p3_p4_a_rolling_restart_under_load_is_not_noticed() {
     let leaves = ("FEEDBACK_VAULT_LIMITS_LEAVE_SECONDS".to_owned(), LEAVES.to_string());
-    let mut pair = Pair::start_with(vec![leaves]);
+    let mut pair = Pair::start_with(&[leaves]);
     let balancer = Balancer::of(&pair);
     let token = |who: &str| pair.one.dev.tokens[who].clone();
     let people = People {
@@ -300,7 +300,7 @@ fn p3_p4_a_rolling_restart_under_load_is_not_noticed() {
 #[test]
 fn p3_a_node_that_leaves_says_so_and_ends_what_is_under_way() {
     let leaves = ("FEEDBACK_VAULT_LIMITS_LEAVE_SECONDS".to_owned(), LEAVES.to_string());
-    let mut pair = Pair::start_with(vec![leaves]);
+    let mut pair = Pair::start_with(&[leaves]);
     let recording = wav(300_000, &mut Chance::new(0x0913));
     let [begun, broken] = [0, 1].map(|_| tus::create(&pair.one, "call.wav", "audio/wav", recording.len()));
     let caller = pair.one.person("uploader");
