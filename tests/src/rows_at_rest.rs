@@ -10,8 +10,7 @@ use tempfile::NamedTempFile;
 
 use crate::canary::{Canary, search};
 use crate::cluster::Cluster;
-use crate::vault::Vault;
-use crate::{database, objects};
+use crate::database;
 
 const NAME: &str = "vault";
 
@@ -38,11 +37,10 @@ impl RowsAtRest {
         Some(Self(cluster))
     }
 
-    /// A fresh vault with its rows in it.
+    /// The variables of a vault with its rows in it.
     #[must_use]
-    pub fn vault(&self) -> Vault {
-        let url = ("FEEDBACK_VAULT_DATABASE_URL".to_owned(), self.0.url(NAME));
-        Vault::start_where(&[], |_| [objects::of_the_run(), vec![url]].concat())
+    pub fn variables(&self) -> Vec<(String, String)> {
+        vec![("FEEDBACK_VAULT_DATABASE_URL".to_owned(), self.0.url(NAME))]
     }
 
     /// Every place in its files where a canary lies, once all pages are written.

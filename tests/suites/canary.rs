@@ -1,19 +1,22 @@
 //! Promise 1: nothing in the clear at rest.
 //!
 //! A vault is led through everything that handles something secret or personal, with distinctive values; then every
-//! file below its data directory (database, its WAL and free pages, objects, published log, resume keys) and
-//! its log output are searched for them, in every encoding. The search has to find what is planted there first.
-//! Where the rows are on PostgreSQL, its own files are searched as well.
+//! file below its data directory (database, its WAL and free pages, objects, published log, resume keys),
+//! its log output, a backup of it, PostgreSQL's own files where the rows are there, and the disk of the S3 server where its
+//! objects are in a bucket are searched for them, in every encoding. The search has to find what is planted in each of these
+//! places.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use vault_tests::canary::{Canary, search};
 use vault_tests::database;
 use vault_tests::fixtures::{Chance, media, wav};
+use vault_tests::objects::{self, Store};
 use vault_tests::rows_at_rest::RowsAtRest;
-use vault_tests::vault::Vault;
-use vault_tests::{access, tus};
+use vault_tests::vault::{Vault, room};
+use vault_tests::{access, console, tus};
 
 const FILENAME: &str = "Hildegard-Zwetschgenmus-Beschwerde.wav";
 const SUBJECT: &str = "customer-77410-zwetschgenmus";
@@ -99,11 +102,21 @@ fn p1_nothing_in_the_clear_at_rest() {
         std::fs::read(vault.data().join(DEV_FILES[1])).expect("dev keeps its passphrase beside its data");
     canaries.push(Canary::new("the custody passphrase", dev_passphrase.trim_ascii()));
 
+    // What a backup has of a live record is in it, so the search that finds nothing else there does see into it.
+    let wrap = database::blobs(&vault, &format!("SELECT wrap FROM records WHERE id = '{record}'")).remove(0);
+    let backup = console::backup(&vault, "backup");
+    let kept = [Canary::new("the record key's wrap", &wrap)];
+    assert!(!search(&kept, &[&backup], &[]).is_empty(), "the search does not see into a backup");
+
     // While it runs, after a crash (the WAL stays), and after an orderly end.
     let look = |canaries: &[Canary], vault: &Vault, when: &str| {
         let found = search(canaries, &[&vault.data(), &vault.log_path()], &DEV_FILES);
         assert!(found.is_empty(), "{when}: {found:#?}");
+        let found = [on_its_disk(canaries), as_objects(vault, canaries)].concat();
+        assert!(found.is_empty(), "{when}, in the bucket: {found:#?}");
     };
+    let found = search(&canaries, &[&backup], &[]);
+    assert!(found.is_empty(), "in a backup: {found:#?}");
     look(&canaries, &vault, "while it runs");
     vault.kill();
     look(&canaries, &vault, "after kill -9");
@@ -119,14 +132,44 @@ fn p1_nothing_in_the_clear_at_rest() {
 
     // The positive control: each canary, planted in one encoding or another, is found by the same search.
     let planted: Vec<u8> = canaries.iter().enumerate().flat_map(|(at, canary)| canary.planted(at)).collect();
-    std::fs::write(vault.data().join("planted"), planted).expect("planted");
-    let found = search(&canaries, &[&vault.data(), &vault.log_path()], &DEV_FILES);
-    for canary in &canaries {
-        assert!(
-            found.iter().any(|f| f.starts_with(&format!("{} ", canary.name))),
-            "the search is blind to {}",
-            canary.name
-        );
+    std::fs::write(vault.data().join("planted"), &planted).expect("planted");
+    all_found(&canaries, &search(&canaries, &[&vault.data(), &vault.log_path()], &DEV_FILES));
+    std::fs::write(backup.join("planted"), &planted).expect("planted");
+    all_found(&canaries, &search(&canaries, &[&backup], &[]));
+    if vault.keeps_objects_elsewhere() {
+        Store::of(&vault).write("media/00/planted", &planted);
+        all_found(&canaries, &as_objects(&vault, &canaries));
+        // Between bytes that no server can compress it lies on the disk as it was sent.
+        let pieces = canaries.iter().enumerate().map(|(at, canary)| [chance.bytes(1_000), canary.planted(at)].concat());
+        let noise: Vec<u8> = pieces.flatten().collect();
+        Store::of(&vault).write("media/00/noise", &noise);
+        all_found(&canaries, &on_its_disk(&canaries));
+    }
+}
+
+/// What lies on the disk of the S3 server, if the run is for one: what it deleted is there still, what can be compressed is
+/// compressed.
+fn on_its_disk(canaries: &[Canary]) -> Vec<String> {
+    let files = objects::files_to_be_searched();
+    let places: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
+    if places.is_empty() { Vec::new() } else { search(canaries, &places, &[]) }
+}
+
+/// What lies in the bucket as it is read from there, names and bytes, if the run is for one.
+fn as_objects(vault: &Vault, canaries: &[Canary]) -> Vec<String> {
+    if !vault.keeps_objects_elsewhere() {
+        return Vec::new();
+    }
+    let bucket = room();
+    Store::of(vault).copy_to(bucket.path());
+    search(canaries, &[bucket.path()], &[])
+}
+
+#[track_caller]
+fn all_found(canaries: &[Canary], found: &[String]) {
+    for canary in canaries {
+        let it = format!("{} ", canary.name);
+        assert!(found.iter().any(|f| f.starts_with(&it)), "the search is blind to {}", canary.name);
     }
 }
 
@@ -145,9 +188,10 @@ fn in_progress(vault: &Vault, name: &str) -> Vec<Canary> {
     vec![newest("wrap"), newest("tail")]
 }
 
-/// A vault, with its rows in these files.
+/// A vault with its rows in these files, and with its objects where the S3 server's own files can be searched, if the run is for one.
 fn start(rows: Option<&RowsAtRest>) -> Vault {
-    rows.map_or_else(Vault::start, RowsAtRest::vault)
+    let rows = rows.map_or_else(database::of_the_run, RowsAtRest::variables);
+    Vault::start_where(&[], |_| [objects::of_the_run_to_be_searched(), rows].concat())
 }
 
 /// None of it is in PostgreSQL's files, dead rows and write-ahead log included, where they hold the rows. What is erased stays there for a
@@ -209,4 +253,6 @@ fn p1_browser_recordings_leave_nothing_in_the_clear() {
     }
     let found = search(&canaries, &[&vault.data(), &vault.log_path()], &DEV_FILES);
     assert!(found.is_empty(), "{found:#?}");
+    let found = [on_its_disk(&canaries), as_objects(&vault, &canaries)].concat();
+    assert!(found.is_empty(), "in the bucket: {found:#?}");
 }
