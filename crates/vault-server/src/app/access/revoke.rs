@@ -9,8 +9,7 @@ use vault_core::access::decision::{Authorized, RevokeAccess, authorise_on};
 use vault_core::access::person::Place;
 use vault_core::audit::entry::{AccessRevoked, Draft, Prepared};
 use vault_core::audit::slot::{OpeningKeys, OpeningUnder, SlotName};
-use vault_core::ids::{CollectionId, GrantId, RecordId};
-use vault_core::keys::hierarchy::FieldKey;
+use vault_core::ids::{CollectionId, GrantId};
 use vault_core::time::Timestamp;
 
 use super::request::REASON;
@@ -19,12 +18,12 @@ use crate::app::callers::Caller;
 use crate::app::collections;
 use crate::app::error::Failure;
 use crate::app::people::text;
+use crate::app::play::findings::field_key;
 use crate::app::reference;
 use crate::app::restrict::{Kind, Refusal, Restriction, Subject};
 use crate::state::Vault;
 use crate::store::access::{self as rows, Revocable};
 use crate::store::erasures;
-use crate::store::records;
 
 /// Revokes a grant: running sessions stop before their next segment. Returns whether the act is journalled.
 pub async fn revoke(vault: &Vault, caller: &Caller, id: GrantId, why: Revocation) -> Result<bool, Failure> {
@@ -104,7 +103,7 @@ async fn entry(
         .slot(SlotName::Grant, id.to_string(), OpeningUnder::Staff)
         .slot(SlotName::Person, row.requester.to_string(), OpeningUnder::Staff);
     let record = match row.record {
-        Some(record) => field_key(vault, record).await.map(|field| (record, field)),
+        Some(record) => field_key(vault, record).await?.map(|field| (record, field)),
         None => None,
     };
     let under = if record.is_some() { OpeningUnder::Record } else { OpeningUnder::Staff };
@@ -116,12 +115,4 @@ async fn entry(
     }
     let record = record.as_ref().map(|(record, field)| (*record, field));
     Ok(draft.prepare(&OpeningKeys { staff: staff.as_ref(), record })?)
-}
-
-/// The record's field key; none when the record is erased, or its row or wrap is damaged.
-async fn field_key(vault: &Vault, record: RecordId) -> Option<FieldKey> {
-    let row = records::find(&vault.store, record).await.ok()??;
-    let wrap = row.wrap.as_deref()?;
-    let key = vault.keys().ok()?.unwrap_record_key(row.collection, row.id, row.kek_version, wrap).await;
-    Some(key.ok()?.field_key())
 }

@@ -144,9 +144,9 @@ impl Ledger {
             for opening in &stored {
                 let sealed = entry.commitment(opening.slot).and_then(|commitment| opening.with(*commitment));
                 let Some(sealed) = sealed else { continue };
-                match keys.open(&sealed).await {
+                match keys.open(&sealed).await? {
                     Some(opening) => openings.push(opening),
-                    None => closed |= keys.changes(sealed.under).await,
+                    None => closed |= keys.changes(sealed.under).await?,
                 }
             }
             if !closed || again {
@@ -302,10 +302,10 @@ async fn slots(
             None => OpeningState::Missing,
             Some((under, None)) if told.erased(under).await? => OpeningState::Erased,
             Some((_, None)) => OpeningState::Withheld,
-            Some((_, Some(sealed))) => match keys.open(&sealed).await {
+            Some((_, Some(sealed))) => match keys.open(&sealed).await? {
                 Some(opening) => OpeningState::Opened(opening),
-                None if keys.changes(sealed.under).await => told.again(index, *slot, *commitment, keys).await?,
-                None if keys.has(sealed.under).await => OpeningState::Missing,
+                None if keys.changes(sealed.under).await? => told.again(index, *slot, *commitment, keys).await?,
+                None if keys.has(sealed.under).await? => OpeningState::Missing,
                 None => OpeningState::Withheld,
             },
         };
@@ -339,9 +339,9 @@ impl Told<'_> {
         };
         let sealed = stored.iter().find(|row| row.slot == slot).and_then(|row| row.with(commitment));
         let Some(sealed) = sealed else { return Ok(OpeningState::Withheld) };
-        Ok(match keys.open(&sealed).await {
+        Ok(match keys.open(&sealed).await? {
             Some(opening) => OpeningState::Opened(opening),
-            None if keys.has(sealed.under).await => OpeningState::Missing,
+            None if keys.has(sealed.under).await? => OpeningState::Missing,
             None => OpeningState::Withheld,
         })
     }
@@ -374,44 +374,49 @@ impl<'k> Keys<'k> {
         Self { source, staff: HashMap::new(), records: HashMap::new() }
     }
 
-    async fn fetch(&mut self, under: KeptUnder) {
+    async fn fetch(&mut self, under: KeptUnder) -> Result<(), LedgerError> {
         match under {
             KeptUnder::Staff(id) => {
                 if !self.staff.contains_key(&id) {
-                    let key = self.source.staff_audit_key(id).await;
+                    let key = self.source.staff_audit_key(id).await?;
                     self.staff.insert(id, key);
                 }
             }
             KeptUnder::Record(id) => {
                 if !self.records.contains_key(&id) {
-                    let key = self.source.field_key(id).await;
+                    let key = self.source.field_key(id).await?;
                     self.records.insert(id, key);
                 }
             }
         }
+        Ok(())
     }
 
     /// Whether the key is one that another may have taken the place of since it was fetched; the next use fetches it again.
-    async fn changes(&mut self, under: KeptUnder) -> bool {
-        match under {
-            KeptUnder::Record(id) if self.has(under).await => self.records.remove(&id).is_some(),
+    async fn changes(&mut self, under: KeptUnder) -> Result<bool, LedgerError> {
+        Ok(match under {
+            KeptUnder::Record(id) if self.has(under).await? => self.records.remove(&id).is_some(),
             _ => false,
-        }
+        })
     }
 
-    async fn has(&mut self, under: KeptUnder) -> bool {
-        self.fetch(under).await;
-        match under {
+    async fn has(&mut self, under: KeptUnder) -> Result<bool, LedgerError> {
+        self.fetch(under).await?;
+        Ok(match under {
             KeptUnder::Staff(id) => matches!(self.staff.get(&id), Some(Some(_))),
             KeptUnder::Record(id) => matches!(self.records.get(&id), Some(Some(_))),
-        }
+        })
     }
 
-    pub(super) async fn open(&mut self, sealed: &SealedOpening) -> Option<Opening> {
-        self.fetch(sealed.under).await;
-        match sealed.under {
-            KeptUnder::Staff(id) => sealed.open(self.staff.get(&id)?.as_deref()?).ok(),
-            KeptUnder::Record(id) => sealed.open(self.records.get(&id)?.as_ref()?).ok(),
-        }
+    pub(super) async fn open(&mut self, sealed: &SealedOpening) -> Result<Option<Opening>, LedgerError> {
+        self.fetch(sealed.under).await?;
+        Ok(match sealed.under {
+            KeptUnder::Staff(id) => {
+                self.staff.get(&id).and_then(Option::as_deref).and_then(|key| sealed.open(key).ok())
+            }
+            KeptUnder::Record(id) => {
+                self.records.get(&id).and_then(Option::as_ref).and_then(|key| sealed.open(key).ok())
+            }
+        })
     }
 }

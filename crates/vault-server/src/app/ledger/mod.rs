@@ -89,11 +89,12 @@ const LOOK_PATIENCE: Duration = Duration::from_secs(1);
 /// Where the keys that open slots come from. `None`: the key is gone or not at hand, and the slot stays closed.
 #[async_trait]
 pub trait OpeningKeySource: Send + Sync {
-    /// The staff audit key of a collection, or of the vault.
-    async fn staff_audit_key(&self, collection: CollectionId) -> Option<Arc<StaffAuditKey>>;
+    /// The staff audit key of a collection, or of the vault; none when it is gone or damaged. A database that does not answer
+    /// is an error: whoever takes that for a key that is gone believes an approval, or a revocation, not to be in the log.
+    async fn staff_audit_key(&self, collection: CollectionId) -> Result<Option<Arc<StaffAuditKey>>, LedgerError>;
 
-    /// The field key of a record.
-    async fn field_key(&self, record: RecordId) -> Option<FieldKey>;
+    /// Likewise the field key of a record.
+    async fn field_key(&self, record: RecordId) -> Result<Option<FieldKey>, LedgerError>;
 }
 
 /// The log. Cheap to clone.
@@ -496,7 +497,7 @@ impl Ledger {
             && rekey::held_tag(tx, record).await?.is_some_and(|held| held != tag)
         {
             // The column is a hint that anybody who writes the database can spoil. The key that the held row wraps is what counts.
-            if running.keys.field_key(record).await.is_none_or(|key| key.tag() != tag) {
+            if running.keys.field_key(record).await?.is_none_or(|key| key.tag() != tag) {
                 return Err(LedgerError::RecordKeyChanged);
             }
             tracing::warn!(%record, "the tag of a record's key was wrong: it is mended");

@@ -200,6 +200,6 @@ impl Ledger {
         let Some(sealed) = entry.commitment(slot).and_then(|commitment| stored.with(*commitment)) else {
             return Ok(None);
         };
-        Ok(keys.open(&sealed).await.and_then(|opening| opening.value().parse().ok()))
+        Ok(keys.open(&sealed).await?.and_then(|opening| opening.value().parse().ok()))
     }
 }

@@ -140,7 +140,7 @@ async fn end(
     let (id, keys, staff) = (row.id, vault.keys()?, row.collection);
     let staff = keys.staff_audit_key(staff).await?;
     // Which recording it was is told under the record's own key, and left out once that is gone.
-    let field = field_key(vault, row.record).await;
+    let field = field_key(vault, row.record).await?;
     let ledger = vault.ledger()?;
 
     let mut tx = vault.store.begin("close_session").await?;

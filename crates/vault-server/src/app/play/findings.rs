@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
+use vault_api::code::Code;
 use vault_core::audit::entry::{Draft, FindingReported};
 use vault_core::audit::slot::{OpeningKeys, OpeningUnder, SlotName};
 use vault_core::ids::{CollectionId, ObjectId, RecordId, SessionId};
@@ -121,7 +122,7 @@ pub async fn write(vault: &Vault, damage: Damage) -> Result<(), Failure> {
 async fn queue(vault: &Vault, damage: Damage) -> Result<(), Failure> {
     let staff = vault.keys()?.staff_audit_key(damage.collection).await?;
     // What names the record goes with the record, unless its key is what is damaged.
-    let field = field_key(vault, damage.record).await;
+    let field = field_key(vault, damage.record).await?;
     let under = if field.is_some() { OpeningUnder::Record } else { OpeningUnder::Staff };
     let mut draft = Draft::<FindingReported>::new(vault.clock.now())
         .collection(damage.collection)
@@ -142,8 +143,17 @@ async fn queue(vault: &Vault, damage: Damage) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The record's field key; none when the record is erased, or its row or wrap is damaged.
-pub(super) async fn field_key(vault: &Vault, record: RecordId) -> Option<FieldKey> {
-    let row = records::find(&vault.store, record).await.ok()??;
-    Some(record_key(vault, &row).await.ok()?.field_key())
+/// The record's field key; none when the record is erased, or its row or wrap is damaged. A database that does not answer is
+/// an error: what names the record would be sealed under a key that outlives it.
+pub(in crate::app) async fn field_key(vault: &Vault, record: RecordId) -> Result<Option<FieldKey>, Failure> {
+    let key = match records::find(&vault.store, record).await {
+        Ok(Some(row)) => record_key(vault, &row).await,
+        Ok(None) => return Ok(None),
+        Err(e) => Err(e.into()),
+    };
+    match key {
+        Ok(key) => Ok(Some(key.field_key())),
+        Err(failure) if matches!(failure.code(), Code::Unavailable | Code::Sealed) => Err(failure),
+        Err(_) => Ok(None),
+    }
 }

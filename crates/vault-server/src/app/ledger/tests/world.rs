@@ -38,12 +38,12 @@ pub struct OneKey(pub Arc<StaffAuditKey>);
 
 #[async_trait]
 impl OpeningKeySource for OneKey {
-    async fn staff_audit_key(&self, _: CollectionId) -> Option<Arc<StaffAuditKey>> {
-        Some(Arc::clone(&self.0))
+    async fn staff_audit_key(&self, _: CollectionId) -> Result<Option<Arc<StaffAuditKey>>, LedgerError> {
+        Ok(Some(Arc::clone(&self.0)))
     }
 
-    async fn field_key(&self, _: RecordId) -> Option<FieldKey> {
-        None
+    async fn field_key(&self, _: RecordId) -> Result<Option<FieldKey>, LedgerError> {
+        Ok(None)
     }
 }
 
