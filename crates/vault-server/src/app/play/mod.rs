@@ -167,7 +167,7 @@ async fn try_build(
     key: &RecordKey,
     evidence: &Recorded<PlaybackOpened>,
 ) -> Result<Live, Ended> {
-    let rows = records::original(&vault.store, row.record).await.map_err(|_| ReadError::Rows("unreadable"))?;
+    let rows = records::original(&vault.store, row.record).await.map_err(ReadError::from)?;
     let (object, parts) = rows.ok_or(ReadError::Rows("no object"))?;
     if object.id != row.object {
         return Err(ReadError::Rows("another object").into());

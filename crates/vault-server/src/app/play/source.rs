@@ -9,6 +9,7 @@ use vault_core::media::object::ObjectContext;
 use vault_core::media::open::{OpenError, StoredObject};
 
 use crate::objects::{Name, ObjectError, Objects};
+use crate::store::StoreError;
 use crate::store::records::{ObjectRow, PartRow};
 
 /// Why a recording, or a piece of it, cannot be played.
@@ -23,6 +24,9 @@ pub enum ReadError {
     /// A length no object has.
     #[error(transparent)]
     Extent(#[from] InvalidExtent),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The object store.
     #[error(transparent)]
     Objects(#[from] ObjectError),
@@ -37,8 +41,9 @@ impl ReadError {
     pub const fn is_damage(&self) -> bool {
         match self {
             Self::Rows(_) | Self::Parts(_) | Self::Extent(_) | Self::Open(_) => true,
+            Self::Store(StoreError::Corrupt { .. }) => true,
             Self::Objects(ObjectError::Missing | ObjectError::Short) => true,
-            Self::Objects(_) => false,
+            Self::Store(_) | Self::Objects(_) => false,
         }
     }
 
@@ -46,7 +51,7 @@ impl ReadError {
     #[must_use]
     pub const fn finding(&self) -> &'static str {
         match self {
-            Self::Rows(_) | Self::Parts(_) | Self::Extent(_) => "object-rows-damaged",
+            Self::Rows(_) | Self::Parts(_) | Self::Extent(_) | Self::Store(_) => "object-rows-damaged",
             Self::Objects(ObjectError::Missing) => "object-part-missing",
             Self::Objects(_) => "object-part-short",
             Self::Open(OpenError::Superseded(_)) => "object-segment-superseded",
