@@ -1,5 +1,6 @@
 //! For tests: a whole vault in a temporary directory, unsealed, with people, asked over HTTP without a socket.
 
+pub(crate) mod acts;
 pub mod oracle;
 mod sweep;
 mod time;
@@ -23,6 +24,7 @@ use vault_core::time::{Clock, Timestamp};
 use zeroize::Zeroizing;
 
 use crate::app::callers::TokenText;
+use crate::app::error::Failure;
 use crate::app::people::{First, enter_first};
 use crate::clock::HeldClock;
 use crate::config::Config;
@@ -72,6 +74,16 @@ async fn node(
     objects: Option<&Objects>,
     settings: &str,
 ) -> Arc<Vault> {
+    tried(dir, clock, objects, settings).await.unwrap()
+}
+
+/// A node, as far as what it lies on lets it be opened.
+async fn tried(
+    dir: &tempfile::TempDir,
+    clock: &Arc<HeldClock>,
+    objects: Option<&Objects>,
+    settings: &str,
+) -> Result<Arc<Vault>, Failure> {
     let text = format!("data_dir = {:?}\nlog_name = \"test.example/log\"\n{settings}", dir.path());
     // An act that waits for a log which a test has blocked gives up soon.
     let soon = ("FEEDBACK_VAULT_LIMITS_LOG_SECONDS".to_owned(), "2".to_owned());
@@ -82,9 +94,9 @@ async fn node(
         Some(objects) => Vault::over(objects.clone(), config, clock.clone()).await,
         None => Vault::open(config, clock.clone()).await,
     };
-    let vault = opened.unwrap();
+    let vault = opened?;
     tokio::spawn(vault.restrictions.clone().poll_until(vault.closing.clone()));
-    vault
+    Ok(vault)
 }
 
 impl House {
@@ -138,7 +150,7 @@ impl House {
     }
 
     /// The same after a start that may be refused.
-    pub async fn started(self) -> Result<Self, crate::app::error::Failure> {
+    pub async fn started(self) -> Result<Self, Failure> {
         let vault = node(&self.dir, &self.clock, self.objects.as_ref(), "").await;
         if let Err(e) = vault.unseal(passphrase()).await {
             vault.close().await;

@@ -64,11 +64,19 @@ impl DerefMut for Inner {
 impl Conn {
     /// A connection on which each statement stands for itself.
     pub(super) async fn free(pool: &AnyPool, settings: Settings) -> Result<Self, Error> {
+        #[cfg(test)]
+        if let Some(lost) = super::faults::lost() {
+            return Err(lost);
+        }
         Ok(Self { inner: Inner::Free(pool.acquire().await?), settings, failed: false })
     }
 
     /// A connection with a transaction that `statement` began.
     pub(super) async fn within(pool: &AnyPool, settings: Settings, statement: &'static str) -> Result<Self, Error> {
+        #[cfg(test)]
+        if let Some(lost) = super::faults::lost() {
+            return Err(lost);
+        }
         let mut attempt = 1;
         loop {
             match limited(settings.deadline(), pool.begin_with(statement)).await {
@@ -183,6 +191,11 @@ impl<'c> Executor<'c> for &'c mut Conn {
         E: 'q + Execute<'q, Any>,
     {
         let Conn { inner, settings, failed } = self;
+        #[cfg(test)]
+        if let Some(lost) = super::faults::lost() {
+            *failed = true;
+            return stream::once(async { Err(lost) }).boxed();
+        }
         let inner: &'c mut AnyConnection = inner;
         let steps = inner.fetch_many(Once { query, prepared: settings.prepared });
         let watched = Watched { steps, failed, deadline: settings.deadline() };
@@ -202,6 +215,11 @@ impl<'c> Executor<'c> for &'c mut Conn {
         E: 'q + Execute<'q, Any>,
     {
         let Conn { inner, settings, failed } = self;
+        #[cfg(test)]
+        if let Some(lost) = super::faults::lost() {
+            *failed = true;
+            return async { Err(lost) }.boxed();
+        }
         let inner: &'c mut AnyConnection = inner;
         let work = inner.fetch_optional(Once { query, prepared: settings.prepared });
         let deadline = settings.deadline();

@@ -386,12 +386,16 @@ impl Tx {
         }
         #[cfg(test)]
         if let Some(fault) = fault {
-            return fault.commit(conn).await;
+            return fault.commit(conn, name).await;
         }
         let outcome = conn.commit().await.map_err(|e| match StoreError::from(e) {
             StoreError::Unavailable(e) if !engine::is_rolled_back(&e) => StoreError::CommitUnknown(e),
             other => other,
         });
+        #[cfg(test)]
+        if outcome.is_ok() {
+            faults::committed(name);
+        }
         metrics.transaction(name, started.elapsed(), outcome.is_ok());
         tracing::trace!(name, ok = outcome.is_ok(), micros = started.elapsed().as_micros(), "transaction");
         outcome

@@ -277,6 +277,8 @@ async fn take_in(
     let (vault, secret) = (Arc::clone(vault), Arc::clone(secret));
     let span = tracing::Span::current();
     let task = async move { receive::receive(&vault, &secret, incoming, body.into_data_stream()).await };
+    #[cfg(test)]
+    let task = crate::store::faults::along(task);
     tokio::spawn(task.instrument(span)).await.unwrap_or_else(|e| Err(Failure::new(Code::Internal).because(e)))
 }
 

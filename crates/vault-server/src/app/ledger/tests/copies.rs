@@ -8,7 +8,7 @@ use super::super::LedgerError;
 use super::world::World;
 
 /// A log of `count` entries, closed.
-async fn grown(count: u64) -> World {
+pub(super) async fn grown(count: u64) -> World {
     let mut world = World::new().await;
     add(&world, 1, count).await;
     world.restart().await;
@@ -28,7 +28,7 @@ async fn add(world: &World, from: u64, to: u64) {
 }
 
 /// Puts the database back to an older state, as a restored backup would.
-async fn rewind(world: &World, size: u64) {
+pub(super) async fn rewind(world: &World, size: u64) {
     use vault_core::audit::merkle::{Edge, Hash};
     let mut reader = world.store.read().await.unwrap();
     let entries = crate::store::log::entries(reader.conn(), 0, size).await.unwrap();

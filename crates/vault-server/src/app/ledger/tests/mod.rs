@@ -3,6 +3,7 @@
 mod copies;
 mod faults;
 mod nodes;
+mod pairs;
 mod world;
 
 use std::collections::BTreeSet;
