@@ -13,8 +13,12 @@ use vault_api::playback::Session;
 use crate::database;
 use crate::http::{Answer, Caller};
 use crate::published;
+use crate::rights::{Loss, Machine, Rights};
 use crate::tus::Upload;
 use crate::vault::Vault;
+
+/// Of what was taken away long ago, so much is looked at after each start.
+const RIGHTS: usize = 4;
 
 /// An act that takes something away.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -119,6 +123,25 @@ pub struct Acknowledged {
     pub opened: u64,
     /// Revocations confirmed.
     pub revocations: u64,
+    /// What machines and a collection have lost.
+    pub rights: Rights,
+    /// What else was shown and stays so.
+    pub stands: Vec<Stands>,
+    /// A record that is being encrypted anew: its playbacks may end at any moment.
+    pub rewritten: Option<String>,
+}
+
+/// Something that the vault shows, and will show from now on.
+#[derive(Clone)]
+pub struct Stands {
+    /// Who may see it.
+    pub person: &'static str,
+    /// Where it is shown.
+    pub path: String,
+    /// Where in the answer (RFC 6901).
+    pub pointer: &'static str,
+    /// What is there.
+    pub value: Value,
 }
 
 impl Acknowledged {
@@ -132,7 +155,15 @@ impl Acknowledged {
         self.check_erasures(vault, &mut findings);
         self.check_access(vault, &mut findings);
         self.check_keys(vault, &mut findings);
-        let records: Vec<&Sent> = self.uploads.iter().filter(|sent| self.plays(sent)).collect();
+        self.rights.findings(vault, pick, RIGHTS, &mut findings);
+        for Stands { person, path, pointer, value } in &self.stands {
+            let shown = vault.person(person).get(path);
+            if shown.status != 200 || shown.json().pointer(pointer) != Some(value) {
+                findings.push(format!("{pointer} was {value} and is not: {shown}"));
+            }
+        }
+        let whole = |sent: &&Sent| self.plays(sent) && sent.record != self.rewritten;
+        let records: Vec<&Sent> = self.uploads.iter().filter(whole).collect();
         if !records.is_empty() {
             let sent = records[usize::try_from(pick % records.len() as u64).expect("small")];
             if let Err(finding) = play_anew(vault, sent) {
@@ -141,6 +172,15 @@ impl Acknowledged {
         }
         self.check_log(vault, &mut findings);
         findings
+    }
+
+    /// Restrictions confirmed: each has an entry in the journal.
+    #[must_use]
+    pub fn restrictions(&self) -> u64 {
+        let confirmed = |taken: &Taken| *taken == Taken::Confirmed;
+        let machines = self.rights.machines.iter().filter(|machine| confirmed(&machine.taken)).count();
+        let erased = self.erased.values().filter(|taken| confirmed(taken)).count();
+        self.revocations + (machines + erased) as u64 + u64::from(confirmed(&self.rights.suspended))
     }
 
     fn check_uploads(&mut self, vault: &Vault, findings: &mut Vec<String>) {
@@ -284,12 +324,18 @@ impl Acknowledged {
             Err(error) => findings.push(error),
             Ok(log) => {
                 let count = |kind: &str| log.types.get(kind).copied().unwrap_or(0);
-                for (kind, least) in [("playback.opened", self.opened), ("access.revoked", self.revocations)] {
+                let lost = |loss: Loss| {
+                    let of = |machine: &&Machine| machine.loss == loss && machine.taken == Taken::Confirmed;
+                    (loss.entry(), self.rights.machines.iter().filter(of).count() as u64)
+                };
+                let acts = [("playback.opened", self.opened), ("access.revoked", self.revocations)];
+                for (kind, least) in acts.into_iter().chain(Loss::ALL.map(lost)) {
                     if count(kind) < least {
                         findings.push(format!("{} entries {kind}, {least} acknowledged", count(kind)));
                     }
                 }
-                self.checkpoints.push(log.checkpoint);
+                // It extends every one before it: what extends it does, too, and need not be held against each of them again.
+                self.checkpoints = vec![log.checkpoint];
             }
         }
     }

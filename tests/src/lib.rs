@@ -9,6 +9,7 @@
 //! | [`tus`] | uploads, well-behaved or cut in the middle |
 //! | [`access`] | request, approve, open a session, play |
 //! | [`acknowledged`] | what a server confirmed, and whether it still knows it after a crash |
+//! | [`rights`] | what is taken from machines and collections, and whether that stands after a crash |
 //! | [`published`] | the published log, verified with nothing but its public key |
 //! | [`power`] | disks rebuilt from recorded system calls, as they would be after power loss |
 //! | [`blocked`] | the published log's place, made unwritable in a directory or a bucket |
@@ -49,6 +50,7 @@ pub mod objects;
 pub mod power;
 pub mod programs;
 pub mod published;
+pub mod rights;
 pub mod rows_at_rest;
 pub mod strait;
 pub mod stream;
