@@ -137,13 +137,15 @@ fn p1_nothing_in_the_clear_at_rest() {
     std::fs::write(backup.join("planted"), &planted).expect("planted");
     all_found(&canaries, &search(&canaries, &[&backup], &[]));
     if vault.keeps_objects_elsewhere() {
-        Store::of(&vault).write("media/00/planted", &planted);
-        all_found(&canaries, &as_objects(&vault, &canaries));
+        // Fresh ones: what is planted on the server's disk stays there for the next vault's search.
+        let fresh = |at| Canary::new(format!("control {at}"), &vault_core::random::array::<24>());
+        let control: Vec<Canary> = (0..9).map(fresh).collect();
+        let pieces = control.iter().enumerate().map(|(at, canary)| [chance.bytes(1_000), canary.planted(at)].concat());
         // Between bytes that no server can compress it lies on the disk as it was sent.
-        let pieces = canaries.iter().enumerate().map(|(at, canary)| [chance.bytes(1_000), canary.planted(at)].concat());
         let noise: Vec<u8> = pieces.flatten().collect();
-        Store::of(&vault).write("media/00/noise", &noise);
-        all_found(&canaries, &on_its_disk(&canaries));
+        Store::of(&vault).write("media/00/planted", &noise);
+        all_found(&control, &as_objects(&vault, &control));
+        all_found(&control, &on_its_disk(&control));
     }
 }
 
