@@ -1,31 +1,37 @@
 //! Promises 3, 6, 7 and 9 through crashes: a server is killed with SIGKILL in the middle of uploads, playbacks,
-//! rotations, revocations, erasures and publications, and in the middle of its own recovery, over and over, at moments that a seed
-//! decides. After each start it is held to everything that it had confirmed before.
+//! rotations, revocations, suspensions, erasures and publications, and in the middle of its own recovery, over and over, at moments
+//! that a seed decides: most are aimed at the kind of act that was cut least so far. After each start it is held to everything
+//! that it had confirmed before, and no restriction is undone.
 //!
 //! `cargo xtask test` runs it a hundred times on the embedded database and a hundred times on PostgreSQL, and less often
 //! behind a pooler and on a bucket.
 //! `VAULT_TESTS_KILLS` sets how many kills (100 when absent), `VAULT_TESTS_SEED` another seed: by hand, thousands.
 //! `kill -9` keeps the page cache; what power loss does another suite shows.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod acts;
+mod aim;
+
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-use vault_api::access::Approved;
-use vault_api::keys::{KeyRotation, KeyState, RootStatus};
+use vault_api::keys::KeyState;
 use vault_core::audit::tile::WIDTH;
-use vault_tests::acknowledged::{self, Access, Acknowledged, Destroyed, Sent, Taken};
+use vault_tests::acknowledged::{self, Acknowledged, Sent, Taken};
 use vault_tests::fixtures::{Chance, by_hand, wav};
-use vault_tests::http::Caller;
 use vault_tests::objects::Store;
 use vault_tests::vault::Vault;
-use vault_tests::{cli, database, published, tus};
+use vault_tests::{cli, database, published, report, tus};
+
+use acts::Done;
+use aim::{Cuts, Kind};
 
 /// Kills for each vault: few enough that its rows stay few.
 const KILLS_A_VAULT: u64 = 25;
 const UPLOADS: usize = 3;
 /// Approved requests kept in sight: each costs a few requests after every start.
 const ACCESSES: usize = 8;
+/// So many kills cut every kind of act at least once.
+const ENOUGH: u64 = 100;
 /// The collector's pause, an intent's deadline and the patience behind it, twice over.
 const COLLECTED: Duration = Duration::from_secs(240);
 
@@ -33,6 +39,7 @@ const COLLECTED: Duration = Duration::from_secs(240);
 fn p3_what_was_acknowledged_survives_kill_9() {
     let kills = by_hand("VAULT_TESTS_KILLS").unwrap_or(100);
     let seed = by_hand("VAULT_TESTS_SEED").unwrap_or(0x5eed_0003);
+    let mut cuts = Cuts::default();
     // The collector needs its time: it has it while the next vault is killed.
     std::thread::scope(|scope| {
         let mut left = kills;
@@ -43,10 +50,12 @@ fn p3_what_was_acknowledged_survives_kill_9() {
             }
             left -= now;
             let seed = seed.wrapping_add(vault);
-            let crashing = Crashing::through(now, seed);
+            let crashing = Crashing::through(now, seed, &mut cuts);
             scope.spawn(move || crashing.ends());
         }
     });
+    report(&format!("acts cut by {kills} kills: {cuts}"));
+    assert!(kills < ENOUGH || cuts.never().is_empty(), "seed {seed}: never cut: {:?}", cuts.never());
 }
 
 struct Crashing {
@@ -58,13 +67,13 @@ struct Crashing {
 
 impl Crashing {
     /// A vault that has been killed this often.
-    fn through(kills: u64, seed: u64) -> Self {
+    fn through(kills: u64, seed: u64, cuts: &mut Cuts) -> Self {
         let mut crashing =
             Self { vault: Vault::start(), known: Acknowledged::default(), chance: Chance::new(seed), seed };
         crashing.fill();
         let mut done = 0;
         while done < kills {
-            crashing.work_until_killed();
+            crashing.work_until_killed(cuts);
             done += 1;
             // One start in five is killed too, wherever it has got to.
             if done < kills && crashing.chance.below(5) == 0 {
@@ -81,6 +90,7 @@ impl Crashing {
     /// Entries up to shortly before the log's first tile is full, so that kills fall on the publication of partial tiles,
     /// of a full one, and of the first of the level above it.
     fn fill(&mut self) {
+        self.known.rights.prepare(&self.vault);
         let recording = wav(2_000, &mut self.chance);
         let mut sent = Sent::new(tus::create(&self.vault, "call.wav", "audio/wav", recording.len()), recording);
         let _whole = sent.send(&self.vault.nobody(), sent.left()).expect("an answer");
@@ -101,7 +111,7 @@ impl Crashing {
     }
 
     /// Clients of every kind at work beside each other, until the server is gone.
-    fn work_until_killed(&mut self) {
+    fn work_until_killed(&mut self, cuts: &mut Cuts) {
         let unfinished = |sent: &&Sent| sent.record.is_none() && sent.terminated == Taken::No;
         for _ in self.known.uploads.iter().filter(unfinished).count()..UPLOADS {
             let length = usize::try_from(self.chance.between(2_000, 700_000)).expect("small");
@@ -114,34 +124,37 @@ impl Crashing {
             let _forgotten = self.known.accesses.remove(usize::try_from(one).expect("small"));
         }
         let finished: Vec<Sent> = self.known.uploads.iter().filter(|sent| self.known.plays(sent)).cloned().collect();
-        let moment = Duration::from_millis(self.chance.between(1, 150));
+        self.known.rights.prepare(&self.vault);
+        let aim = cuts.aim(&mut self.chance);
         let mut seed = || Chance::new(self.chance.number());
         let (vault, known) = (&mut self.vault, &mut self.known);
         let nobody = vault.nobody();
-        let [analyst, approver, officer, second, auditor] =
-            ["analyst", "approver", "key-officer", "key-officer-2", "auditor"].map(|person| vault.person(person));
+        let people = ["analyst", "approver", "key-officer", "key-officer-2", "auditor", "administrator"];
+        let [analyst, approver, officer, second, auditor, administrator] = people.map(|person| vault.person(person));
         let collection = vault.dev.collection.clone();
 
         std::thread::scope(|scope| {
             let open = known.uploads.iter_mut().filter(|sent| sent.record.is_none() && sent.terminated == Taken::No);
             for (sent, mut chance) in open.map(|sent| (sent, seed())) {
-                let nobody = &nobody;
-                scope.spawn(move || send(nobody, sent, &mut chance));
+                let (aim, nobody) = (&aim, &nobody);
+                scope.spawn(move || acts::send(aim, nobody, sent, &mut chance));
             }
             let (accesses, opened, revocations) = (&mut known.accesses, &mut known.opened, &mut known.revocations);
             let erased = &mut known.erased;
             let (mut playing, mut rotating) = (seed(), seed());
-            let (analyst, approver) = (&analyst, &approver);
+            let (aim, analyst, approver) = (&aim, &analyst, &approver);
             scope.spawn(move || {
                 let mut finished = finished;
                 loop {
-                    if playing.below(16) == 0 && finished.len() > 2 {
+                    if (aim.wants(Kind::Erase) || playing.below(16) == 0) && finished.len() > 2 {
                         let one = usize::try_from(playing.below(finished.len() as u64)).expect("small");
-                        if erase(approver, &finished.swap_remove(one), accesses, erased).is_none() {
+                        if acts::erase(aim, approver, &finished.swap_remove(one), accesses, erased).is_none() {
                             break;
                         }
                     }
-                    let Some(opens) = play(analyst, approver, &finished, accesses, &mut playing) else { break };
+                    let Some(opens) = acts::play(aim, analyst, approver, &finished, accesses, &mut playing) else {
+                        break;
+                    };
                     *opened += u64::from(opens == Done::Opened);
                     *revocations += u64::from(opens == Done::Revoked);
                 }
@@ -149,8 +162,18 @@ impl Crashing {
             let (version, epoch, officer) = (&mut known.key_version, &mut known.root_epoch, &officer);
             let (destroyed, second, mut destroying) = (&mut known.destroyed, &second, seed());
             let keys = format!("/v1/collections/{collection}/keys");
-            scope.spawn(move || while rotate(officer, &collection, version, epoch, &mut rotating).is_some() {});
-            scope.spawn(move || while destroy(officer, second, &keys, destroyed, &mut destroying).is_some() {});
+            scope.spawn(
+                move || {
+                    while acts::rotate(aim, officer, &collection, (version, epoch), &mut rotating).is_some() {}
+                },
+            );
+            scope.spawn(
+                move || {
+                    while acts::destroy(aim, officer, second, &keys, destroyed, &mut destroying).is_some() {}
+                },
+            );
+            let (rights, administrator, mut restricting) = (&mut known.rights, &administrator, seed());
+            scope.spawn(move || acts::restrict(aim, administrator, rights, &mut restricting));
             let (checkpoints, auditor) = (&mut known.checkpoints, &auditor);
             scope.spawn(move || {
                 while let Some(answer) = auditor.try_send("GET", "/v1/audit/log/checkpoint", &[], &[]) {
@@ -160,9 +183,10 @@ impl Crashing {
                     }
                 }
             });
-            std::thread::sleep(moment);
+            aim.wait();
             vault.kill();
         });
+        cuts.add(aim);
     }
 
     /// Everything is finished, found and played; the collector leaves nothing behind; the log convinces a stranger.
@@ -184,6 +208,9 @@ impl Crashing {
         let log = published::verify(&self.vault, &self.known.checkpoints).expect("a log that holds");
         assert!(log.size > u64::from(WIDTH), "no tile was filled: {}", log.size);
         self.hold("at the end");
+        let mut findings = Vec::new();
+        self.known.rights.findings(&self.vault, 0, usize::MAX, &mut findings);
+        assert!(findings.is_empty(), "seed {}, at the end:\n{}", self.seed, findings.join("\n"));
         let _clean = cli::verify_log(&self.vault).expect(0);
         let _every_wrap_opens = cli::run(&self.vault, "key-officer", &["keys", "verify"]).expect(0);
         assert!(self.vault.stop().success());
@@ -249,173 +276,14 @@ impl Crashing {
     }
 }
 
-/// Sends chunk after chunk, until the server is gone; one upload in twelve is given up on the way.
-fn send(base: &Caller, sent: &mut Sent, chance: &mut Chance) {
-    let mut gives_up = chance.below(12) == 0;
-    while sent.record.is_none() {
-        if gives_up && chance.below(3) == 0 {
-            sent.terminated = Taken::Asked;
-            let headers = [("tus-resumable", vault_api::names::TUS_VERSION)];
-            let Some(answer) = base.try_send("DELETE", &sent.upload.location, &headers, &[]) else { return };
-            assert_eq!(answer.status, 204, "{answer}");
-            sent.terminated = Taken::Confirmed;
-            return;
-        }
-        let length = chance.between(1, 150_000);
-        // What would finish it is not given up any more.
-        gives_up = gives_up && length < sent.left();
-        if sent.send(base, length).is_none() {
-            return;
+/// The files below a folder, by their path from `root`.
+fn files(folder: &Path, root: &Path, found: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).expect("a folder of the vault's") {
+        let path = entry.expect("readable").path();
+        if path.is_dir() {
+            files(&path, root, found);
+        } else {
+            found.insert(path.strip_prefix(root).expect("below it").to_string_lossy().into_owned());
         }
     }
-}
-
-#[derive(PartialEq, Eq)]
-enum Done {
-    Opened,
-    Revoked,
-    Other,
-}
-
-/// One thing that an analyst or an approver does; `None` when the server was gone.
-fn play(
-    analyst: &Caller,
-    approver: &Caller,
-    finished: &[Sent],
-    accesses: &mut Vec<Access>,
-    chance: &mut Chance,
-) -> Option<Done> {
-    let one = |chance: &mut Chance, of: usize| usize::try_from(chance.below(of as u64)).expect("small");
-    let standing: Vec<usize> = (0..accesses.len())
-        .filter(|at| accesses[*at].revoked == Taken::No && accesses[*at].closed == Taken::No)
-        .collect();
-    if standing.is_empty() || (chance.below(4) == 0 && accesses.len() < 2 * ACCESSES) {
-        if finished.is_empty() {
-            let _alive = analyst.try_send("GET", "/healthz", &[], &[])?;
-            std::thread::sleep(Duration::from_millis(2));
-            return Some(Done::Other);
-        }
-        let sent = &finished[one(chance, finished.len())];
-        let request = acknowledged::request(sent.record.as_deref().expect("it is finished")).to_string();
-        let json = [("content-type", "application/json")];
-        let asked = analyst.try_send("POST", "/v1/access-requests", &json, request.as_bytes())?.expect(201).text("id");
-        let path = format!("/v1/access-requests/{asked}");
-        let approved = approver.try_send("POST", &format!("{path}/approve"), &json, b"{}")?.expect(200);
-        accesses.push(Access {
-            request: asked,
-            grant: approved.read::<Approved>().grant_id,
-            record: sent.record.clone().expect("it is finished"),
-            recording: sent.recording.clone(),
-            session: None,
-            revoked: Taken::No,
-            closed: Taken::No,
-        });
-        let original = json!({"representation": "original"}).to_string();
-        let opened = analyst.try_send("POST", &format!("{path}/sessions"), &json, original.as_bytes())?.expect(201);
-        accesses.last_mut().expect("just pushed").session = Some(opened.read());
-        return Some(Done::Opened);
-    }
-    let access = &mut accesses[standing[one(chance, standing.len())]];
-    match (chance.below(8), &access.session) {
-        (0, _) => {
-            access.revoked = Taken::Asked;
-            let answer = approver.try_send("DELETE", &format!("/v1/grants/{}", access.grant), &[], &[])?;
-            assert!([200, 202].contains(&answer.status), "{answer}");
-            access.revoked = Taken::Confirmed;
-            Some(Done::Revoked)
-        }
-        (1, Some(session)) => {
-            access.closed = Taken::Asked;
-            let _closed = analyst.try_send("DELETE", &session.playback_url, &[], &[])?.expect(204);
-            access.closed = Taken::Confirmed;
-            Some(Done::Other)
-        }
-        (_, Some(session)) => {
-            let played = analyst.try_send("GET", &session.playback_url, &[], &[])?.expect(200);
-            assert!(played.body == *access.recording, "a playback is not what was recorded");
-            Some(Done::Other)
-        }
-        // Its session was asked for when the server died: whether it was opened, nobody knows.
-        (_, None) => analyst.try_send("GET", "/healthz", &[], &[]).map(|_| Done::Other),
-    }
-}
-
-/// Erases a record, with everything that was approved for it; `None` when the server was gone.
-fn erase(
-    approver: &Caller,
-    sent: &Sent,
-    accesses: &mut Vec<Access>,
-    erased: &mut BTreeMap<String, Taken>,
-) -> Option<()> {
-    let record = sent.record.clone().expect("it is finished");
-    accesses.retain(|access| access.record != record);
-    erased.insert(record.clone(), Taken::Asked);
-    let answer = approver.try_send("DELETE", &format!("/v1/records/{record}"), &[], &[])?;
-    assert!([200, 202].contains(&answer.status), "{answer}");
-    erased.insert(record, Taken::Confirmed);
-    Some(())
-}
-
-/// One rotation of the collection's key, or now and then of the root key; `None` when the server was gone.
-fn rotate(officer: &Caller, collection: &str, version: &mut u32, epoch: &mut u32, chance: &mut Chance) -> Option<()> {
-    std::thread::sleep(Duration::from_millis(chance.below(60)));
-    let json = [("content-type", "application/json")];
-    if chance.below(4) == 0 {
-        let answer = officer.try_send("POST", "/v1/root/rotate", &json, b"{}")?.expect(200);
-        let epochs = answer.read::<RootStatus>().epochs;
-        let active = epochs.iter().find(|e| e.state == KeyState::Active).expect("an active epoch");
-        *epoch = active.epoch;
-    } else {
-        let answer = officer.try_send("POST", &format!("/v1/collections/{collection}/keys/rotate"), &json, b"{}")?;
-        match answer.status {
-            202 => *version = answer.read::<KeyRotation>().to_version,
-            // The rotation before is still under way.
-            409 => {}
-            _ => panic!("{answer}"),
-        }
-    }
-    Some(())
-}
-
-/// One officer asks for the destruction of an old version or root epoch, another confirms it, or one of them thinks better of
-/// it; `None` when the server was gone.
-fn destroy(
-    officer: &Caller,
-    second: &Caller,
-    keys: &str,
-    destroyed: &mut Destroyed,
-    chance: &mut Chance,
-) -> Option<()> {
-    std::thread::sleep(Duration::from_millis(chance.below(40)));
-    let json = [("content-type", "application/json")];
-    let of_root = chance.below(3) == 0;
-    let old: Vec<u32> = if of_root {
-        let shown: RootStatus = officer.try_send("GET", "/v1/root", &[], &[])?.expect(200).read();
-        shown.epochs.iter().filter(|e| e.state == KeyState::Deactivated).map(|e| e.epoch).collect()
-    } else {
-        let shown: vault_api::keys::CollectionKeys = officer.try_send("GET", keys, &[], &[])?.expect(200).read();
-        shown.versions.iter().filter(|v| v.state == KeyState::Deactivated).map(|v| v.version).collect()
-    };
-    if old.is_empty() {
-        return Some(());
-    }
-    let number = old[usize::try_from(chance.below(old.len() as u64)).expect("small")];
-    let place = if of_root { "/v1/root" } else { keys };
-    let path = format!("{place}/{number}/destroy");
-    let body: &[u8] = if of_root { br#"{"reason":"x","known_copies":0}"# } else { br#"{"reason":"x"}"# };
-    // Refused while something needs it, and when it was asked for before a crash.
-    let asked = officer.try_send("POST", &path, &json, body)?;
-    assert!([202, 409].contains(&asked.status), "{asked}");
-    if chance.below(6) == 0 {
-        let cancelled = second.try_send("DELETE", &path, &[], &[])?;
-        assert!([200, 409].contains(&cancelled.status), "{cancelled}");
-        return Some(());
-    }
-    let confirmed = second.try_send("POST", &format!("{path}/confirm"), &json, b"{}")?;
-    assert!([200, 409].contains(&confirmed.status), "{confirmed}");
-    if confirmed.status == 200 && confirmed.text("state") == "done" {
-        let which = if of_root { &mut destroyed.epochs } else { &mut destroyed.versions };
-        which.insert(number);
-    }
-    Some(())
 }
