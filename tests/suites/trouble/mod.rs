@@ -29,6 +29,11 @@ fn unavailable(what: &str, act: impl FnOnce() -> Answer) -> Answer {
     answer
 }
 
+/// Hours since 1970.
+fn current_hour() -> u64 {
+    std::time::SystemTime::UNIX_EPOCH.elapsed().expect("a clock past 1970").as_secs() / 3600
+}
+
 #[track_caller]
 fn wait_until_ready(vault: &Vault) {
     let started = Instant::now();
@@ -106,6 +111,7 @@ fn a_database_that_is_held_locked_is_a_503_and_what_was_revoked_stays_so() {
     let other = access::request(&vault, "analyst", &record, "Hear what was said", "C-2");
     let standing = access::approve(&vault, "approver", &other);
 
+    let hour = current_hour();
     let locked = Locked::database_of(&vault);
     // Each waits for the lock as long as it may: all at once.
     std::thread::scope(|scope| {
@@ -116,7 +122,9 @@ fn a_database_that_is_held_locked_is_a_503_and_what_was_revoked_stays_so() {
         scope.spawn(move || unavailable("a revocation", revoke));
     });
     let refused = vault.person("analyst").get(&playing.playback_url);
-    assert!((400..500).contains(&refused.status), "a revoked grant: {refused}");
+    // A token's first use in an hour cannot be noted now: where an hour begins meanwhile, that comes before the refusal.
+    let not_noted = refused.status == 503 && current_hour() != hour;
+    assert!((400..500).contains(&refused.status) || not_noted, "a revoked grant: {refused}");
 
     drop(locked);
     wait_until_ready(&vault);
