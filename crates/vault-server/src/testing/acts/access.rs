@@ -311,7 +311,7 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "records and requests are looked at",
         makes: &[],
-        every: 1,
+        every: 7,
         prepare: |stage| Box::pin(a_grant(stage)),
         run: |stage, request| {
             Box::pin(async move {

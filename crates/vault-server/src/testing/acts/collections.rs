@@ -92,7 +92,7 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "collections and their keys are looked at",
         makes: &[],
-        every: 1,
+        every: 7,
         prepare: nothing,
         run: |stage, _| {
             Box::pin(async move {
