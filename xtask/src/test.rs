@@ -174,9 +174,10 @@ const ON_S3: &str = "test(objects::conformance::s3_) + (package(vault-tests) \
      + (package(vault-tests) & test(/^(attack::p12_an_object_store|attack::p5_a_stolen|key_crash::p7_kill_9_while_recordings)/))";
 
 /// What has to hold on PostgreSQL too: the server's own tests, and every suite but what no engine matters to, and the one that records what
-/// a server syncs to its own disk, which the rows are not on then.
+/// a server syncs to its own disk, which the rows are not on then. Of full disks and read-only directories, PostgreSQL's own has a
+/// step of its own.
 const ON_POSTGRES: &str = "(package(vault-server) - test(/config::|http::openapi|objects::/)) \
-     + (package(vault-tests) & binary(suites) - test(/^(openapi|power_loss|object_store::a_|attack::p11_half_)/))";
+     + (package(vault-tests) & binary(suites) - test(/^(openapi|power_loss|trouble::(mounted|cluster)|object_store::a_|attack::p11_half_)/))";
 
 /// Behind a pooler: what a connection's state could break. A test that cuts a wire to a cluster of its own has no pooler.
 const BEHIND_A_POOLER: &str = "(package(vault-server) & test(/store::|ledger::|keys::|restrict::|upload::|people::/)) \
@@ -187,11 +188,7 @@ const GROWN_UP: &str = "package(vault-tests) & test(/^(nodes|story)::/) - test(/
 
 fn on_postgres() -> Outcome {
     match postgres::cluster() {
-        Ok(cluster) => {
-            // Where nothing can be mounted, the step `mounts` says so.
-            let without = if tools::mount().is_ok() { "none()" } else { "test(/^trouble::mounted::/)" };
-            on_a_server(&cluster, None, None, &format!("({ON_POSTGRES}) - {without}"))
-        }
+        Ok(cluster) => on_a_server(&cluster, None, None, ON_POSTGRES),
         Err(reason) => Outcome::Skipped(reason),
     }
 }

@@ -275,15 +275,3 @@ impl Crashing {
         assert!(orphaned.is_empty() && missing.is_empty(), "seed {}: {orphaned:?} {missing:?}", self.seed);
     }
 }
-
-/// The files below a folder, by their path from `root`.
-fn files(folder: &Path, root: &Path, found: &mut BTreeSet<String>) {
-    for entry in std::fs::read_dir(folder).expect("a folder of the vault's") {
-        let path = entry.expect("readable").path();
-        if path.is_dir() {
-            files(&path, root, found);
-        } else {
-            found.insert(path.strip_prefix(root).expect("below it").to_string_lossy().into_owned());
-        }
-    }
-}

@@ -16,7 +16,7 @@ use vault_core::audit::slot::{KeptUnder, OpeningKeys, OpeningUnder, SealedOpenin
 use vault_core::ids::{CollectionId, PersonId, RecordId, SessionId};
 use vault_core::keys::hierarchy::{FieldKey, LogSeed, StaffAuditKey};
 use vault_core::time::Clock as _;
-use vault_server::app::ledger::{Ledger, OpeningKeySource};
+use vault_server::app::ledger::{Ledger, LedgerError, OpeningKeySource};
 use vault_server::clock::SystemClock;
 use vault_server::metrics::Metrics;
 use vault_server::objects::Objects;
@@ -35,12 +35,12 @@ struct OneKey(Arc<StaffAuditKey>);
 
 #[async_trait]
 impl OpeningKeySource for OneKey {
-    async fn staff_audit_key(&self, _: CollectionId) -> Option<Arc<StaffAuditKey>> {
-        Some(Arc::clone(&self.0))
+    async fn staff_audit_key(&self, _: CollectionId) -> Result<Option<Arc<StaffAuditKey>>, LedgerError> {
+        Ok(Some(Arc::clone(&self.0)))
     }
 
-    async fn field_key(&self, _: RecordId) -> Option<FieldKey> {
-        None
+    async fn field_key(&self, _: RecordId) -> Result<Option<FieldKey>, LedgerError> {
+        Ok(None)
     }
 }
 

@@ -7,6 +7,7 @@
 //!
 //! | module | what it does |
 //! | --- | --- |
+//! | [`append`] | what an act leaves in the log, and waiting for it |
 //! | [`node`] | one node of several: it sequences, or follows the one that does |
 //! | [`office`] | which node sequences: a lease |
 //! | [`sequencer`] | takes what waits, commits it, learns the outcome when the database does not say |
@@ -17,6 +18,7 @@
 //! | [`evidence`] | finds entries again and proves them; openings |
 //! | [`taken`] | at start: what the log takes away for good |
 
+mod append;
 mod error;
 mod evidence;
 mod follow;
@@ -33,29 +35,25 @@ mod tiles;
 #[cfg(test)]
 mod tests;
 
-use core::fmt;
-use core::marker::PhantomData;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Instant;
 
 use async_trait::async_trait;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
 use vault_core::audit::checkpoint::{CheckpointSigner, VerifiedCheckpoint};
-use vault_core::audit::entry::{Draft, EntryKind, LogStarted, Prepared};
-use vault_core::audit::evidence::Recorded;
+use vault_core::audit::entry::{Draft, LogStarted};
 use vault_core::audit::merkle::Hash;
 use vault_core::audit::note::VerifierKey;
-use vault_core::audit::slot::{Opening, OpeningKeys, SealedOpening, SlotName};
+use vault_core::audit::slot::OpeningKeys;
 use vault_core::ids::{CollectionId, RecordId};
 use vault_core::keys::hierarchy::{FieldKey, StaffAuditKey};
 use vault_core::time::Clock;
 
+pub use append::Ticket;
 pub use error::LedgerError;
 pub use evidence::{OpeningState, Page, SlotView, View};
 pub use keys::VaultKeys;
@@ -65,9 +63,9 @@ pub use taken::{DESTROY, KeyFacts, TakenAway, restricts};
 
 use crate::metrics::Metrics;
 use crate::objects::Objects;
+use crate::store::Store;
 use crate::store::leases::Lease;
-use crate::store::log::{self, NewEntry};
-use crate::store::{Store, Tx, rekey};
+use crate::store::log::NewEntry;
 use node::Sequencing;
 use office::{Held, Office};
 use publish::Published;
@@ -174,21 +172,6 @@ struct Release {
     index: u64,
     inclusion: Vec<Hash>,
     checkpoint: Arc<VerifiedCheckpoint>,
-}
-
-/// An entry in the outbox, committed with the act it tells of or not at all.
-#[must_use = "settle it, or settle_later, once the transaction is committed"]
-pub struct Ticket<E> {
-    entry: Vec<u8>,
-    openings: Vec<Opening>,
-    waiter: Waiter,
-    kind: PhantomData<E>,
-}
-
-impl<E> fmt::Debug for Ticket<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Ticket").field(&self.waiter.leaf).finish()
-    }
 }
 
 impl Shared {
@@ -455,129 +438,6 @@ impl Ledger {
     pub fn checkpoint(&self) -> Result<Arc<VerifiedCheckpoint>, LedgerError> {
         Ok(Arc::clone(&self.running()?.published().checkpoint))
     }
-
-    /// Appends an entry and waits until it is committed and published.
-    pub async fn append<E: EntryKind>(
-        &self,
-        prepared: Prepared<E>,
-        reference: Option<String>,
-    ) -> Result<Recorded<E>, LedgerError> {
-        self.running()?;
-        let (entry, sealed, openings) = prepared.into_parts();
-        let leaf = Hash::leaf(&entry);
-        let waiter = self.0.wait_for(leaf);
-        {
-            let mut queue = lock(&self.0.queue);
-            if queue.len() >= MAX_QUEUE {
-                return Err(LedgerError::Timeout);
-            }
-            queue.push_back(Item { new: NewEntry { entry: entry.clone(), sealed, reference }, leaf });
-        }
-        self.0.wake.notify_one();
-        self.released(&entry, openings, waiter).await
-    }
-
-    /// Leaves an entry in the outbox within the caller's transaction: act and entry are committed together, even while
-    /// the log cannot be written. Entries of one transaction keep their order. It takes the log's key, so a sealed vault
-    /// queues nothing; nor does it authenticate anybody who could ask for it.
-    ///
-    /// Openings under a record's key were sealed before the transaction. Should the record have been encrypted anew meanwhile, they
-    /// would open for nobody: that is [`LedgerError::RecordKeyChanged`], and whoever asks does it again. The record's row is held
-    /// until the transaction ends, so this comes before the restrictions' counter is touched.
-    pub async fn enqueue<E: EntryKind>(
-        &self,
-        tx: &mut Tx,
-        prepared: Prepared<E>,
-        reference: Option<String>,
-    ) -> Result<Ticket<E>, LedgerError> {
-        // A log that stopped has its key still: what takes something away is committed all the same.
-        let running = self.0.running.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let running = running.ok_or(LedgerError::Sealed)?;
-        if let Some((record, tag)) = prepared.under_record()
-            && rekey::held_tag(tx, record).await?.is_some_and(|held| held != tag)
-        {
-            // The column is a hint that anybody who writes the database can spoil. The key that the held row wraps is what counts.
-            if running.keys.field_key(record).await?.is_none_or(|key| key.tag() != tag) {
-                return Err(LedgerError::RecordKeyChanged);
-            }
-            tracing::warn!(%record, "the tag of a record's key was wrong: it is mended");
-            rekey::put_tag(tx, record, tag).await?;
-        }
-        let (entry, sealed, openings) = prepared.into_parts();
-        let new = NewEntry { entry: entry.clone(), sealed, reference };
-        let signer = &running.signer;
-        log::queue(tx, signer.outbox_key(), &self.0.row_id(), &new).await?;
-        // Known before the commit, so that the sequencer cannot take the row before somebody waits for it.
-        let waiter = self.0.wait_for(Hash::leaf(&entry));
-        Ok(Ticket { entry, openings, waiter, kind: PhantomData })
-    }
-
-    /// Takes what opens under a record's key out of the log and out of what waits to be appended, in the caller's
-    /// transaction. Answers the pairs of entry and slot that the caller's own entries are to list; what waits is listed
-    /// when it is appended.
-    pub async fn erase_openings(&self, tx: &mut Tx, record: RecordId) -> Result<Vec<(u64, SlotName)>, LedgerError> {
-        let running = self.0.running.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let signer = &running.ok_or(LedgerError::Sealed)?.signer;
-        // The head first: from here on nobody sequences until this is done.
-        let erased = log::erase_openings(tx, record).await?;
-        log::empty_waiting(tx, signer.outbox_key(), record).await?;
-        Ok(erased)
-    }
-
-    /// Seals anew what waits for the log under a record's key, in the caller's transaction, which holds the record and has sealed anew what is in
-    /// the log.
-    pub async fn reseal_waiting(
-        &self,
-        tx: &mut Tx,
-        record: RecordId,
-        anew: impl Fn(&SealedOpening) -> Option<SealedOpening>,
-    ) -> Result<(), LedgerError> {
-        let running = self.0.running.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let signer = &running.ok_or(LedgerError::Sealed)?.signer;
-        Ok(rekey::reseal_waiting(tx, signer.outbox_key(), record, anew).await?)
-    }
-
-    /// Waits until the entry of a committed ticket is in the log and published. When this fails the entry stays in the
-    /// outbox and is sequenced when that is possible.
-    pub async fn settle<E: EntryKind>(&self, ticket: Ticket<E>) -> Result<Recorded<E>, LedgerError> {
-        self.running()?;
-        self.0.wake.notify_one();
-        let Ticket { entry, openings, waiter, .. } = ticket;
-        self.released(&entry, openings, waiter).await
-    }
-
-    /// Lets a committed ticket's entry be sequenced without waiting for it.
-    pub fn settle_later<E: EntryKind>(&self, ticket: Ticket<E>) {
-        drop(ticket);
-    }
-
-    async fn released<E: EntryKind>(
-        &self,
-        entry: &[u8],
-        openings: Vec<Opening>,
-        mut waiter: Waiter,
-    ) -> Result<Recorded<E>, LedgerError> {
-        let started = Instant::now();
-        let waited = tokio::time::timeout(self.0.wait, &mut waiter.done);
-        let outcome = waited.instrument(tracing::debug_span!("append_to_log")).await;
-        let outcome = prove(entry, openings, outcome);
-        self.0.metrics.append(started.elapsed(), outcome.is_ok());
-        outcome
-    }
-}
-
-fn prove<E: EntryKind>(
-    entry: &[u8],
-    openings: Vec<Opening>,
-    outcome: Result<Result<Release, oneshot::error::RecvError>, tokio::time::error::Elapsed>,
-) -> Result<Recorded<E>, LedgerError> {
-    let release = match outcome {
-        Ok(Ok(release)) => release,
-        // The sequencer went away with the entry: sealed, or stopped.
-        Ok(Err(_)) => return Err(LedgerError::Stopped),
-        Err(_) => return Err(LedgerError::Timeout),
-    };
-    Ok(Recorded::prove(entry, release.index, &release.inclusion, &release.checkpoint, openings)?)
 }
 
 /// A lock that outlives a panic elsewhere: what it guards is valid between any two statements.

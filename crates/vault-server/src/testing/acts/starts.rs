@@ -58,8 +58,11 @@ pub(super) async fn both<S>(
             met += 1;
         }
     }
+    if stride == 0 {
+        return (met, 0);
+    }
     let (mut vault, mut nth, mut lost) = (prepare().await, 0, 0);
-    while stride > 0 {
+    loop {
         let told = losing(Some(nth), run(&vault)).await;
         if !told.lost {
             told.answer.unwrap_or_else(|e| panic!("{what}: {e}"));
@@ -72,7 +75,6 @@ pub(super) async fn both<S>(
             vault = prepare().await;
         }
     }
-    (met, lost)
 }
 
 async fn again<S>(what: &str, vault: &S, run: &impl AsyncFn(&S) -> Result<(), Trouble>) {
