@@ -45,8 +45,8 @@ fn built() -> &'static Path {
 
 fn build() {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // The whole workspace, so that the features, and so the dependencies, are those of the test run.
-    cargo.args(["build", "--quiet", "--workspace", "--bins"]).current_dir(workspace());
+    // The whole workspace and its tests, so that the features, and so the dependencies, are those of the test run.
+    cargo.args(["build", "--quiet", "--workspace", "--bins", "--tests"]).current_dir(workspace());
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
             cargo.env_remove(name);

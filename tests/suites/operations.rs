@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -287,7 +288,6 @@ fn p1_traces_carry_no_secret_and_nothing_of_a_data_subject() {
 
 /// `cp -a`, for the few kinds of things that there are.
 fn copy(from: &Path, to: &Path) {
-    use std::os::unix::fs::DirBuilderExt as _;
     if from.is_dir() {
         std::fs::DirBuilder::new().mode(0o700).recursive(true).create(to).expect("a directory");
         for entry in std::fs::read_dir(from).expect("a directory") {
@@ -329,6 +329,7 @@ fn p6_p9_a_backup_taken_with_the_server_stopped_comes_back_whole() {
     let restored = |objects: &Snapshot| {
         let folder = room();
         let data = folder.path().join("data");
+        std::fs::DirBuilder::new().mode(0o700).create(&data).expect("a directory");
         copy(&backup.path().join("dev.json"), &data.join("dev.json"));
         let variables = [database::of_the_run(), objects::of_the_run()].concat();
         copies::put_back(&vault::url_of(&variables, &data), &rows);

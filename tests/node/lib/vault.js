@@ -14,7 +14,7 @@ const READY_MS = 120_000;
 export const media = (name) => readFile(path.join(workspace, 'tests/fixtures/media', name));
 
 export class Vault {
-  /** Starts `vault-server dev`, built by `cargo build --workspace --bins`, in a directory of its own. */
+  /** Starts `vault-server dev`, built by `cargo build --workspace --bins --tests`, in a directory of its own. */
   static async start() {
     const vault = new Vault();
     vault.folder = await mkdtemp(path.join(tmpdir(), 'vault-node-'));

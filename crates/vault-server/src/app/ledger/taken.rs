@@ -8,16 +8,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use vault_core::audit::entry::{Entry, Kind};
 use vault_core::audit::merkle::{Edge, Hash};
-use vault_core::audit::slot::SlotName;
+use vault_core::audit::slot::{KeptUnder, SealedOpening, SlotName};
 use vault_core::audit::tile::{TileError, WIDTH};
-use vault_core::ids::CollectionId;
+use vault_core::audit::verify::listed_as_erased;
+use vault_core::ids::{CollectionId, RecordId};
 use vault_core::keys::wrap::KekRef;
 
 use super::evidence::Keys;
 use super::publish::Published;
 use super::recover::{after, entries_of};
 use super::{Ledger, LedgerError, Running};
-use crate::store::log;
+use crate::store::log::{self, StoredOpening};
 use crate::store::restrictions::{Kind as Restricted, Restriction, Target};
 
 /// The operation of an entry that says that a key was destroyed.
@@ -115,6 +116,7 @@ impl Ledger {
         let checkpoint = std::sync::Arc::clone(&published.checkpoint);
         let mut keys = Keys::new(running.keys.as_ref());
         let (mut edge, mut found) = (Edge::default(), TakenAway::default());
+        let mut nameless = BTreeSet::new();
         while edge.size() < checkpoint.size() {
             let entries = self.stretch(&running, &published, edge.size()).await?;
             if entries.is_empty() {
@@ -133,7 +135,10 @@ impl Ledger {
                 let Some((kind, slot)) = taken(entry.kind()) else { continue };
                 match self.target(&entry, index, slot, &mut keys).await? {
                     Some(target) => found.restrictions.push(Restriction::known(kind, target)),
-                    None => found.unknown += 1,
+                    None => {
+                        found.unknown += 1;
+                        nameless.extend(listed_as_erased(index, &bytes));
+                    }
                 }
             }
             edge.settle();
@@ -141,7 +146,49 @@ impl Ledger {
         if edge.root() != *checkpoint.root() {
             return Err(LedgerError::Tile(TileError::Contents));
         }
+        let records = self.records_behind(&nameless, &mut keys).await?;
+        found.restrictions.extend(records.into_iter().map(Restriction::record_erased));
         Ok(found)
+    }
+
+    /// The records whose erasures list these openings, where the openings are there again: the database came from a copy of before.
+    /// An erasure whose own opening is lost says by them what it erased: what it lists opened under the record's key and nothing else's.
+    async fn records_behind(
+        &self,
+        pairs: &BTreeSet<(u64, SlotName)>,
+        keys: &mut Keys<'_>,
+    ) -> Result<BTreeSet<RecordId>, LedgerError> {
+        let mut back: BTreeMap<u64, Vec<StoredOpening>> = BTreeMap::new();
+        for (index, slot) in pairs {
+            let stored = {
+                let mut reader = self.0.store.read().await?;
+                log::openings(reader.conn(), *index, index + 1).await?
+            };
+            let again = stored.into_iter().filter(|opening| opening.slot == *slot && opening.sealed.is_some());
+            for opening in again {
+                back.entry(*index).or_default().push(opening);
+            }
+        }
+        if back.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        // By the commitments of the published entries: rows can say anything.
+        let mut sealed: Vec<(RecordId, SealedOpening)> = Vec::new();
+        self.read_through(|index, entry| {
+            for opening in back.get(&index).into_iter().flatten() {
+                if let (KeptUnder::Record(record), Some(commitment)) = (opening.under, entry.commitment(opening.slot)) {
+                    sealed.extend(opening.with(*commitment).map(|sealed| (record, sealed)));
+                }
+            }
+        })
+        .await?;
+        let mut records = BTreeSet::new();
+        for (record, sealed) in sealed {
+            if !records.contains(&record) && keys.open(&sealed).await?.is_some() {
+                records.insert(record);
+            }
+        }
+        Ok(records)
     }
 
     /// Published entries from `first` on, as they come.

@@ -1,9 +1,12 @@
 //! A vault that was used, backed up, used on, and put back.
 
+use core::time::Duration;
+
 use axum::http::StatusCode;
 use serde_json::json;
 
 use crate::app::backup::{BackupError, Folder, Wish, create, restore};
+use crate::app::erase;
 use crate::app::keys::carry_out_due;
 use crate::app::succession::Examination;
 use crate::objects::Name;
@@ -29,6 +32,15 @@ async fn take_in(house: &House, recordings: &Recordings) {
     assert_eq!(status, StatusCode::CREATED, "{begun}");
     let (status, said) = recordings.send(house, begun["location"].as_str().unwrap(), 0, whole).await;
     assert_eq!(status, StatusCode::NO_CONTENT, "{said}");
+}
+
+/// Waits until nothing waits for the log any more: what was only committed is in it.
+async fn in_the_log(house: &House) {
+    let started = std::time::Instant::now();
+    while house.vault.store.number("SELECT COUNT(*) FROM log_outbox").await > 0 {
+        assert!(started.elapsed() < Duration::from_secs(20), "entries wait");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 async fn backed_up(house: &House, dir: &std::path::Path) -> Folder {
@@ -239,6 +251,7 @@ async fn p6_what_the_log_takes_away_and_no_journal_names_stays_restricted() {
         let house = House::over(objects.objects()).await;
         let recordings = Recordings::open(&house).await;
         take_in(&house, &recordings).await;
+        in_the_log(&house).await;
         let room = tempfile::tempdir().unwrap();
         let folder = Folder::begin(&room.path().join("backup")).unwrap();
         let vault = &house.vault;
@@ -246,7 +259,7 @@ async fn p6_what_the_log_takes_away_and_no_journal_names_stays_restricted() {
         let counter = "SELECT value FROM counters WHERE name = 'restrictions'";
         let before = vault.store.number(counter).await;
         let (_, records) = house.ask("auditor", "GET", "/v1/records", json!(null)).await;
-        let record = records["items"][0]["id"].as_str().unwrap();
+        let record = records["items"][0]["id"].as_str().unwrap().to_owned();
         let why = json!({"reason": "Asked for"});
         let (status, said) = house.ask("approver", "DELETE", &format!("/v1/records/{record}"), why.clone()).await;
         assert_eq!(status, StatusCode::OK, "{said}");
@@ -254,6 +267,7 @@ async fn p6_what_the_log_takes_away_and_no_journal_names_stays_restricted() {
         let (status, said) = house.ask("administrator", "POST", &person, why.clone()).await;
         assert!(status.is_success(), "{said}");
         let after = vault.store.number(counter).await;
+        in_the_log(&house).await;
         house.stop().await;
         if !journalled {
             let vault = house.console().await;
@@ -282,6 +296,10 @@ async fn p6_what_the_log_takes_away_and_no_journal_names_stays_restricted() {
             assert_eq!(status, StatusCode::OK, "{said}");
             assert_eq!(recordings.begin(&house, Some(recording().len())).await.0, StatusCode::CREATED);
         }
+        // By the openings that the erasure lists, which came back with the backup, it is known which record was erased.
+        erase::again(&house.vault).await.unwrap();
+        let (_, shown) = house.ask("auditor", "GET", &format!("/v1/records/{record}"), json!(null)).await;
+        assert_eq!(shown["state"], "erased", "{shown}");
         oracle::sound(&house.vault, &[]).await;
     }
 }
