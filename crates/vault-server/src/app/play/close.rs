@@ -19,6 +19,7 @@ use super::share::{self, Own};
 use crate::app::callers::Caller;
 use crate::app::error::Failure;
 use crate::app::ledger::Ticket;
+use crate::app::reencrypt::once_more;
 use crate::app::reference;
 use crate::app::restrict::{Imposed, Restriction};
 use crate::state::Vault;
@@ -67,7 +68,7 @@ pub async fn close(vault: &Vault, caller: &Caller, id: SessionId) -> Result<(), 
         return Err(Code::SessionEnded.into());
     }
     let why = Why::Ended { restricted: share::gather(vault, &row, vault.clock.now()).await? };
-    let ticket = end(vault, row, why, vault.clock.now()).await?.ok_or(Code::SessionEnded)?;
+    let ticket = once_more(|| end(vault, row.clone(), why, vault.clock.now())).await?.ok_or(Code::SessionEnded)?;
     // The session is over and its entry cannot be lost; a log that stands still does not change the answer.
     if let Err(e) = vault.ledger()?.settle(ticket).await {
         tracing::warn!(session = %id, error = %e, "a session ended while its entry waits for the log");
