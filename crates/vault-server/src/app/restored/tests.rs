@@ -210,7 +210,7 @@ async fn p9_no_row_of_a_restore_excuses_an_opening_that_is_gone() {
     let house = house.started().await.unwrap();
     let told = "/v1/audit/entries?type=vault.restored";
     while house.ask("auditor", "GET", told, json!(null)).await.1["items"] == json!([]) {
-        tokio::time::sleep(core::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let report = oracle::report(&house.vault, &[]).await;
     assert!(report.findings.iter().any(|finding| finding.code() == "opening_missing"), "{:?}", report.findings);
