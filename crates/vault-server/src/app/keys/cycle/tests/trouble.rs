@@ -111,20 +111,29 @@ async fn p7_rows_that_claim_an_agreement_destroy_nothing() {
 
 #[tokio::test]
 async fn p7_whichever_write_fails_the_cycle_ends_all_the_same() {
-    let acts = ["begin_cycle", "confirm_cycle", "put_destruction_down", "rotate_kek", "rotate_root", "finish_cycle"];
+    let acts = [
+        "begin_cycle",
+        "confirm_cycle",
+        "put_destruction_down",
+        "rotate_kek",
+        "begin_cycle_root",
+        "rotate_root",
+        "finish_cycle",
+    ];
     for act in acts {
+        let house = House::new().await;
+        let recordings = Recordings::open(&house).await;
+        upload(&house, &recordings).await;
+        // One cycle after the other.
         for fault in [Fault::NotPersisted, Fault::Persisted] {
-            let house = House::new().await;
-            let recordings = Recordings::open(&house).await;
-            upload(&house, &recordings).await;
             house.vault.store.faults.add(act, fault);
             let cycle = match begin(&house, OFFICERS[0]).await {
                 (StatusCode::ACCEPTED, cycle) => cycle,
                 (code, said) => {
                     assert!(code.is_server_error(), "{act} {fault:?}: {said}");
                     match status(&house).await["cycle"].clone() {
-                        Value::Null => begun(&house).await,
-                        cycle => cycle,
+                        cycle if cycle["state"] == "running" => cycle,
+                        _ => begun(&house).await,
                     }
                 }
             };
@@ -150,9 +159,14 @@ async fn p7_whichever_write_fails_the_cycle_ends_all_the_same() {
                 let _may_fail = carry_out_due(&house.vault).await;
             }
             through(&house).await;
+            assert!(!house.vault.store.faults.clear(), "{act} is not met");
             let states = versions(&house).await;
-            assert_eq!(states.iter().filter(|state| *state == "active").count(), 1, "{act} {fault:?}: {states:?}");
-            assert_eq!(states[0], "destroyed", "{act} {fault:?}: {states:?}");
+            let (last, former) = states.split_last().unwrap();
+            assert_eq!(last, "active", "{act} {fault:?}: {states:?}");
+            assert!(
+                !former.is_empty() && former.iter().all(|state| state == "destroyed"),
+                "{act} {fault:?}: {states:?}"
+            );
             let _ = oracle::sound(&house.vault, &[]).await;
         }
     }
