@@ -123,7 +123,7 @@ impl Collector {
         }
     }
 
-    async fn turn(&self) -> Result<Option<Round>, Failure> {
+    pub(crate) async fn turn(&self) -> Result<Option<Round>, Failure> {
         let now = self.clock.now();
         if restores::is_unconfirmed(self.store.read().await?.conn()).await? {
             // Rows of before may lead to what is needed; somebody looks first.

@@ -343,7 +343,8 @@ fn p3_every_transaction_of_a_recordings_life_fails_once_in_both_ways() {
     sweep(async {
         let mut stage = Stage::set().await;
         let (transactions, _) = stage.count().await;
-        for needed in ["create_upload", "take_upload", "advance_upload", "adopt_upload", "rotate_kek", "append_to_log"]
+        for needed in
+            ["take_upload", "adopt_upload", "rotate_kek", "append_to_log", "bury_intents", "drop_ended_uploads"]
         {
             assert!(transactions.contains_key(needed), "{transactions:?}");
         }

@@ -94,7 +94,7 @@ impl Restrictions {
         Ok(())
     }
 
-    async fn prune(&self, then: Timestamp) -> Result<(), RestrictError> {
+    pub(crate) async fn prune(&self, then: Timestamp) -> Result<(), RestrictError> {
         self.view.forget(then);
         let mut tx = self.store.begin("prune_restrictions").await?;
         rows::prune(&mut tx, then).await?;

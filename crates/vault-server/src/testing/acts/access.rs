@@ -25,10 +25,10 @@ pub(super) fn recording() -> Vec<u8> {
 /// A record.
 pub(super) async fn record(stage: &Stage) -> Value {
     let whole = recording();
-    let (status, begun) = stage.recordings.begin(&stage.house, Some(whole.len())).await;
+    let (status, begun) = stage.begin(Some(whole.len())).await;
     assert_eq!(status, StatusCode::CREATED, "{begun}");
     let location = text(&begun["location"]);
-    let (status, said) = stage.recordings.send(&stage.house, location, 0, whole).await;
+    let (status, said) = stage.send(location, 0, &whole).await;
     assert_eq!(status, StatusCode::NO_CONTENT, "{said}");
     let head = Request::head(location).header("Tus-Resumable", "1.0.0").body(Body::empty()).unwrap();
     json!(stage.house.send(head).await.headers()["vault-record-id"].to_str().unwrap())
@@ -83,7 +83,7 @@ async fn state(stage: &Stage, request: &Value) -> String {
 
 /// Plays all of it: what was heard is what was recorded, or it ends with an error.
 async fn played(stage: &Stage, url: &Value) -> Answer {
-    heard(&stage.house, url).await
+    stage.asked(async || heard(&stage.house, url).await).await
 }
 
 /// The same on any node.
@@ -111,7 +111,6 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "access is asked for",
         makes: &["file_access_request"],
-        every: 1,
         prepare: |stage| Box::pin(record(stage)),
         run: |stage, record| Box::pin(stage.ask("analyst", "POST", "/v1/access-requests", asking(record))),
         holds: |stage, record| {
@@ -123,7 +122,6 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "access is approved",
         makes: &["approve_access_request"],
-        every: 1,
         prepare: |stage| Box::pin(a_request(stage)),
         run: |stage, request| {
             Box::pin(async move {
@@ -135,7 +133,6 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "access is denied",
         makes: &["deny_access_request"],
-        every: 1,
         prepare: |stage| Box::pin(a_request(stage)),
         run: |stage, request| {
             Box::pin(async move {
@@ -155,7 +152,6 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "a grant is redeemed",
         makes: &["open_session"],
-        every: 1,
         prepare: |stage| {
             Box::pin(async move {
                 stage.house.clock.advance(core::time::Duration::from_mins(16));
@@ -168,7 +164,6 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "a recording is played",
         makes: &[],
-        every: 1,
         prepare: |stage| Box::pin(a_session(stage)),
         run: |stage, session| Box::pin(played(stage, &session["url"])),
         holds: answers,
@@ -176,7 +171,6 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "a session is ended",
         makes: &["close_session"],
-        every: 1,
         prepare: |stage| Box::pin(a_session(stage)),
         run: |stage, session| Box::pin(stage.ask("analyst", "DELETE", text(&session["url"]), Value::Null)),
         holds: |stage, session| Box::pin(async move { ends(stage, &session["url"]).await }),
@@ -184,7 +178,6 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "a grant is revoked",
         makes: &["revoke_grant", "note_journalled"],
-        every: 1,
         prepare: |stage| Box::pin(a_session(stage)),
         run: |stage, session| {
             Box::pin(async move {
@@ -203,7 +196,6 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "a record is erased",
         makes: &["erase_record", "note_journalled"],
-        every: 1,
         prepare: |stage| Box::pin(a_session(stage)),
         run: |stage, session| {
             Box::pin(async move {
@@ -222,7 +214,6 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "an erasure comes to its end",
         makes: &["forget_garbage", "finish_erasures"],
-        every: 1,
         prepare: |stage| {
             Box::pin(async move {
                 // Those of before are out of the way.
@@ -259,7 +250,6 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "a session is closed when its time is over",
         makes: &["close_session"],
-        every: 1,
         prepare: |stage| {
             Box::pin(async move {
                 stage.house.clock.advance(core::time::Duration::from_hours(1));
@@ -278,7 +268,6 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "sessions that were closed long ago are forgotten",
         makes: &["drop_closed_sessions"],
-        every: 1,
         prepare: nothing,
         run: |stage, _| Box::pin(async move { answered(play::forget_closed(&stage.house.vault).await) }),
         holds: answers,
@@ -286,7 +275,6 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "damage is told to the log",
         makes: &["report_finding"],
-        every: 1,
         prepare: |stage| {
             Box::pin(async move {
                 stage.house.clock.advance(core::time::Duration::from_hours(1));
@@ -311,7 +299,6 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "records and requests are looked at",
         makes: &[],
-        every: 7,
         prepare: |stage| Box::pin(a_grant(stage)),
         run: |stage, request| {
             Box::pin(async move {

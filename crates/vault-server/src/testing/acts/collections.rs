@@ -31,7 +31,6 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "a collection is set up",
         makes: &["create_collection"],
-        every: 1,
         prepare: |stage| Box::pin(async move { json!(stage.fresh("room")) }),
         run: |stage, name| {
             let body = collection(text(name), "2030-01-01T00:00:00Z");
@@ -48,7 +47,6 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "a collection is opened",
         makes: &["open_collection"],
-        every: 1,
         prepare: |stage| Box::pin(drafted(stage)),
         run: |stage, name| {
             Box::pin(async move { stage.ask("administrator", "POST", &path(name, "/open"), Value::Null).await })
@@ -58,7 +56,6 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "a collection is suspended",
         makes: &["suspend_collection", "note_journalled"],
-        every: 1,
         prepare: |stage| Box::pin(opened(stage)),
         run: |stage, name| {
             Box::pin(async move {
@@ -74,7 +71,6 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "a suspended collection is opened again",
         makes: &["open_collection", "note_journalled"],
-        every: 1,
         prepare: |stage| {
             Box::pin(async move {
                 let name = opened(stage).await;
@@ -92,7 +88,6 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "collections and their keys are looked at",
         makes: &[],
-        every: 7,
         prepare: nothing,
         run: |stage, _| {
             Box::pin(async move {

@@ -8,7 +8,7 @@ use super::{Act, Stage, answers, nothing, text};
 /// Whether a token is let in, asked anew.
 async fn is_let_in(stage: &Stage, token: &str) -> bool {
     stage.house.clock.advance(core::time::Duration::from_secs(2));
-    let (status, said) = stage.house.ask_with(Some(token), "GET", "/v1/me", Value::Null).await;
+    let (status, said) = stage.ask_with(token, "GET", "/v1/me", Value::Null).await;
     assert!([StatusCode::OK, StatusCode::UNAUTHORIZED].contains(&status), "{status} {said}");
     status == StatusCode::OK
 }
@@ -34,14 +34,13 @@ async fn member(stage: &Stage) -> Value {
 async fn may_read_the_log(stage: &Stage, member: &Value) -> bool {
     stage.house.clock.advance(core::time::Duration::from_secs(2));
     let path = "/v1/audit/entries?limit=1";
-    stage.house.ask_with(member["secret"].as_str(), "GET", path, Value::Null).await.0 == StatusCode::OK
+    stage.ask_with(text(&member["secret"]), "GET", path, Value::Null).await.0 == StatusCode::OK
 }
 
 pub(super) const ACTS: &[Act] = &[
     Act {
         name: "a person is entered",
         makes: &["add_person"],
-        every: 1,
         prepare: |stage| Box::pin(async move { json!(stage.fresh("Person")) }),
         run: |stage, name| {
             let body = json!({"name": name, "kind": "human"});
@@ -56,7 +55,6 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "a role is proposed",
         makes: &["propose_role"],
-        every: 1,
         prepare: |stage| {
             Box::pin(async move { json!(stage.house.enter(&stage.fresh("Person"), "human").await.to_string()) })
         },
@@ -74,7 +72,6 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "a role is confirmed",
         makes: &["confirm_role"],
-        every: 1,
         prepare: |stage| Box::pin(proposed(stage)),
         run: |stage, id| {
             Box::pin(async move {
@@ -92,7 +89,6 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "a role is taken away",
         makes: &["revoke_role", "note_journalled"],
-        every: 1,
         prepare: |stage| Box::pin(member(stage)),
         run: |stage, member| {
             Box::pin(async move {
@@ -109,7 +105,6 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "a token is issued",
         makes: &["issue_token"],
-        every: 1,
         prepare: |stage| {
             Box::pin(async move { json!(stage.house.enter(&stage.fresh("Person"), "human").await.to_string()) })
         },
@@ -129,7 +124,6 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "a token is confirmed",
         makes: &["confirm_token"],
-        every: 1,
         prepare: |stage| {
             Box::pin(async move {
                 let person = stage.house.enter(&stage.fresh("Person"), "human").await;
@@ -151,7 +145,6 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "a token is revoked",
         makes: &["revoke_token", "note_journalled"],
-        every: 1,
         prepare: |stage| Box::pin(member(stage)),
         run: |stage, member| {
             Box::pin(async move {
@@ -169,7 +162,6 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "a person is disabled",
         makes: &["disable_person", "note_journalled"],
-        every: 1,
         prepare: |stage| Box::pin(member(stage)),
         run: |stage, member| {
             Box::pin(async move {
@@ -187,7 +179,6 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "a token is used for the first time in an hour",
         makes: &["note_token_use"],
-        every: 1,
         prepare: |stage| {
             Box::pin(async move {
                 stage.house.clock.advance(core::time::Duration::from_hours(1));
@@ -200,7 +191,6 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "somebody is refused what they may not do",
         makes: &["note_denial"],
-        every: 1,
         prepare: |stage| {
             Box::pin(async move {
                 stage.house.clock.advance(core::time::Duration::from_hours(1));
@@ -224,7 +214,6 @@ pub(super) const ACTS: &[Act] = &[
     Act {
         name: "people, roles and tokens are listed",
         makes: &[],
-        every: 1,
         prepare: nothing,
         run: |stage, _| {
             Box::pin(async move {

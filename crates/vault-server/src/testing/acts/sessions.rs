@@ -22,7 +22,7 @@ struct Pair {
 impl Pair {
     async fn opened(stage: &Rc<(Stage, House)>) -> Self {
         let session = a_session(&stage.0).await;
-        assert_eq!(heard(&stage.0.house, &session["url"]).await.0, StatusCode::OK);
+        assert_eq!(stage.0.asked(async || heard(&stage.0.house, &session["url"]).await).await.0, StatusCode::OK);
         Self { stage: Rc::clone(stage), session }
     }
 
@@ -34,7 +34,7 @@ impl Pair {
     }
 
     async fn serve(&self) -> Result<(), Trouble> {
-        done(heard(&self.stage.1, &self.session["url"]).await)
+        done(self.stage.0.asked(async || heard(&self.stage.1, &self.session["url"]).await).await)
     }
 
     async fn end(&self) -> Result<(), Trouble> {
@@ -47,7 +47,8 @@ impl Pair {
     async fn holds(self) {
         self.end().await.unwrap();
         for node in [&self.stage.0.house, &self.stage.1] {
-            let ended = async || !heard(node, &self.session["url"]).await.0.is_success();
+            let played = async || heard(node, &self.session["url"]).await;
+            let ended = async || !self.stage.0.asked(&played).await.0.is_success();
             self.stage.0.until("it is not played any more", ended).await;
         }
         self.stage.0.until("it is told", async || play::tell_over(&self.stage.1.vault).await.is_ok()).await;
@@ -82,7 +83,7 @@ fn p4_a_session_of_two_nodes_is_told_of_whichever_write_fails() {
             pair.holds().await;
         };
         let serve = async |pair: &Pair| pair.serve().await;
-        println!("{:?}", both("a share", JOIN, 1, async || Pair::opened(&stage).await, serve, holds).await);
+        println!("{:?}", both("a share", JOIN, 5, async || Pair::opened(&stage).await, serve, holds).await);
         let end = async |pair: &Pair| {
             let telling = async {
                 for _ in 0..20 {
@@ -96,6 +97,7 @@ fn p4_a_session_of_two_nodes_is_told_of_whichever_write_fails() {
             }
         };
         println!("{:?}", both("an end", END, 0, async || Pair::shared(&stage).await, end, holds).await);
+        stage.0.settled().await;
         oracle::sound(&stage.0.house.vault, &[]).await;
     });
 }
