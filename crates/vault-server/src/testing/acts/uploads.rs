@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use vault_core::time::{Clock as _, Timestamp};
 
 use super::access::{record, recording};
-use super::{Act, Answer, Stage, answered, answers, nothing, text};
+use super::{Act, Answer, Stage, answered, answers, nothing, text, told};
 use crate::jobs::collector::Collector;
 
 const FIRST: usize = 70_000;
@@ -72,6 +72,9 @@ async fn tidy(stage: &Stage) {
     }
     assert_eq!(stage.count("garbage".to_owned()).await, 0);
     let parts = stage.count("parts".to_owned()).await;
+    let led_to = "parts WHERE object_id IN (SELECT id FROM objects)
+        OR object_id IN (SELECT object_id FROM uploads WHERE state = 'open')";
+    assert_eq!(stage.count(led_to.to_owned()).await, parts, "parts of what has ended");
     assert_eq!(i64::try_from(stage.objects.media().await.len()).unwrap(), parts, "orphans, or parts that are missing");
 }
 
@@ -137,6 +140,9 @@ pub(super) const ACTS: &[Act] = &[
         holds: |stage, location| {
             Box::pin(async move {
                 assert!(tus(stage, "HEAD", location).await.status().is_client_error());
+                stage.quiet().await;
+                let ended = stage.count("uploads WHERE state = 'terminated'".to_owned()).await;
+                assert_eq!(told(stage).await.get("upload.rejected"), Some(&ended), "an entry for each, and no other");
                 tidy(stage).await;
             })
         },
