@@ -53,10 +53,19 @@ fn the_log_is_the_same_on_both_nodes_and_never_shrinks() {
         let record = tus::upload(pair.node(turn), "call.wav", "audio/wav", &recording);
         let session = access::granted(pair.node(turn + 1), &record);
         access::close(pair.node(turn + 1), &session);
-        for node in [0, 1] {
+        // Whoever has the checkpoint of one node gets from the other what it covers, and never an older one.
+        let known = size(turn + 1);
+        let auditor = pair.node(turn).person("auditor");
+        let edge = auditor.get(&format!("/v1/audit/log/tile/entries/000.p/{known}")).expect(200);
+        assert!(!edge.body.is_empty());
+        let page = format!("/v1/audit/entries?limit=1&from_index={}&tree_size={known}", known - 1);
+        assert_eq!(auditor.get(&page).expect(200).json()["items"][0]["index"], known - 1);
+        for node in [turn, turn + 1] {
             let now = size(node);
-            assert!(now >= least[node], "the log of a node went back from {} to {now}", least[node]);
-            least[node] = now;
+            assert!(now >= known, "a node shows {now} entries after another one showed {known}");
+            let least = &mut least[node % 2];
+            assert!(now >= *least, "the log of a node went back from {least} to {now}");
+            *least = now;
         }
     }
     let seen = Instant::now();

@@ -21,8 +21,8 @@ use super::ledger::{OpeningState, SlotView, View};
 use crate::state::Vault;
 
 /// The published checkpoint.
-pub fn checkpoint(vault: &Vault) -> Result<Arc<VerifiedCheckpoint>, Failure> {
-    Ok(vault.ledger()?.checkpoint()?)
+pub async fn checkpoint(vault: &Vault) -> Result<Arc<VerifiedCheckpoint>, Failure> {
+    Ok(vault.ledger()?.newest_checkpoint().await?)
 }
 
 /// A tile or bundle, by its path under the log's prefix. One that the published tree does not have is absent.

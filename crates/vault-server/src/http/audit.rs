@@ -36,7 +36,7 @@ pub(super) fn routes(vault: &Arc<Vault>) -> Routes {
     responses((status = 200, body = String, content_type = "text/plain"), (status = "4XX", body = Problem),
         (status = 503, body = Problem)))]
 async fn checkpoint(State(vault): State<Arc<Vault>>) -> Result<impl IntoResponse, Failure> {
-    let note = audit::checkpoint(&vault)?.note().to_owned();
+    let note = audit::checkpoint(&vault).await?.note().to_owned();
     Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8"), (CACHE_CONTROL, EACH_TIME)], note))
 }
 

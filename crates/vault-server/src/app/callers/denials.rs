@@ -1,4 +1,4 @@
-//! Refusals by role, in the log: one entry for each token, action and reason in an hour, so that a caller who tries
+//! Refusals by role, in the log: one entry for each token, action and reason in an hour, of each node, so that a caller who tries
 //! again and again does not fill it, and a harmless refusal does not hide an attempt at self-approval.
 
 use vault_core::access::denial::Denial;

@@ -245,6 +245,10 @@ impl Ledger {
         visible: impl Fn(&Entry<'_>) -> bool,
     ) -> Result<Page, LedgerError> {
         let running = self.running()?;
+        if as_of.is_some_and(|asked| asked > running.published().size()) {
+            // The checkpoint that whoever asks has may be another node's.
+            self.catch_up(&running).await?;
+        }
         let size = running.published().checkpoint.size();
         let mut keys = Keys::new(running.keys.as_ref());
         let mut told =

@@ -65,7 +65,7 @@ use crate::metrics::Metrics;
 use crate::objects::Objects;
 use crate::store::Store;
 use crate::store::leases::Lease;
-use crate::store::log::NewEntry;
+use crate::store::log::{self, NewEntry};
 use node::Sequencing;
 use office::{Held, Office};
 use publish::Published;
@@ -83,6 +83,9 @@ const CLOSING: Duration = Duration::from_secs(5);
 
 /// How long a reader waits to learn what other nodes have published.
 const LOOK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Between two looks of a reader for what is committed and about to be published.
+const CATCH_UP: Duration = Duration::from_millis(10);
 
 /// Where the keys that open slots come from. `None`: the key is gone or not at hand, and the slot stays closed.
 #[async_trait]
@@ -400,6 +403,23 @@ impl Ledger {
         Ok(())
     }
 
+    /// Waits until this node shows at least what any node has published so far. A log that stands still is not waited for.
+    async fn catch_up(&self, running: &Running) -> Result<(), LedgerError> {
+        // What is published was committed before.
+        let committed = {
+            let mut reader = self.0.store.read().await?;
+            log::head(reader.conn()).await?.map_or(0, |head| head.edge.size())
+        };
+        let caught_up = async {
+            while running.published().size() < committed {
+                self.look(running).await?;
+                tokio::time::sleep(CATCH_UP).await;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(LOOK_PATIENCE, caught_up).await.unwrap_or(Ok(()))
+    }
+
     fn set_running(&self, running: Running) {
         *self.0.running.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(running));
     }
@@ -434,7 +454,14 @@ impl Ledger {
         Ok(self.running()?.verifier.clone())
     }
 
-    /// The published checkpoint.
+    /// The published checkpoint, none older than another node has shown before: whoever asks one node after the other would
+    /// take that for a log that was cut.
+    pub async fn newest_checkpoint(&self) -> Result<Arc<VerifiedCheckpoint>, LedgerError> {
+        self.catch_up(&*self.running()?).await?;
+        self.checkpoint()
+    }
+
+    /// The published checkpoint, as far as this node knows.
     pub fn checkpoint(&self) -> Result<Arc<VerifiedCheckpoint>, LedgerError> {
         Ok(Arc::clone(&self.running()?.published().checkpoint))
     }

@@ -301,12 +301,17 @@ impl Ledger {
     /// not have that many hashes or entries there. A partial tile of any width stays readable: it is a prefix.
     pub async fn tile(&self, tile: Tile) -> Result<Option<Bytes>, LedgerError> {
         let running = self.running()?;
-        let published = running.published();
-        let size = published.checkpoint.size();
-        let Some(whole) = Tile::of_size(tile.kind, tile.index, size) else { return Ok(None) };
-        if tile.width > whole.width {
-            return Ok(None);
+        let within = |published: &Published| {
+            let whole = Tile::of_size(tile.kind, tile.index, published.checkpoint.size());
+            whole.filter(|whole| tile.width <= whole.width)
+        };
+        let mut published = running.published();
+        if within(&published).is_none() {
+            // The checkpoint that whoever asks has may be another node's.
+            self.catch_up(&running).await?;
+            published = running.published();
         }
+        let Some(whole) = within(&published) else { return Ok(None) };
         if whole.width < WIDTH {
             return match tile.kind {
                 Kind::Hashes(level) => Ok(published.tiles.partial(level, tile.width).map(bytes_of)),
