@@ -49,10 +49,10 @@ pub fn offline(vault: &Vault) -> Command {
     command
 }
 
-/// Runs it with a person's login.
+/// Runs it with a person's login, at the node whose turn it is.
 #[must_use]
 pub fn run(vault: &Vault, person: &str, arguments: &[&str]) -> Ended {
-    run_at(vault, &vault.dev.url, person, arguments)
+    run_at(vault, vault.turn("GET"), person, arguments)
 }
 
 /// Runs it with a person's login at another address of the vault's: a line, a proxy.

@@ -53,12 +53,13 @@ pub fn lose(url: &str) {
     }
 }
 
-/// Where to search for what a vault keeps: its data directory, what its server has said, and its rows on PostgreSQL, as a
+/// Where to search for what a vault keeps: its data directory, what its servers have said, and its rows on PostgreSQL, as a
 /// fresh dump.
 #[must_use]
 #[track_caller]
 pub fn places(vault: &Vault) -> Vec<PathBuf> {
-    let mut places = vec![vault.data(), vault.log_path()];
+    let mut places = vec![vault.data()];
+    places.extend(vault.nodes().map(Vault::log_path));
     let url = vault.database_url();
     if embedded(&url).is_none() {
         let dump = vault.room().join("rows.sql");

@@ -2,10 +2,13 @@
 
 use std::cell::Cell;
 use std::io::ErrorKind;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use ureq::http::{HeaderMap, Request};
+
+use crate::nodes::Turns;
 
 /// The largest answer a suite expects: a recording of a few megabytes.
 const MAX_BODY: u64 = 64 << 20;
@@ -97,11 +100,12 @@ pub enum Lost {
     Cut(String),
 }
 
-/// Somebody who calls: an address, and a token if they have one.
+/// Somebody who calls: the address of each node, and a token if they have one.
 #[derive(Clone)]
 pub struct Caller {
     agent: ureq::Agent,
-    base: String,
+    bases: Vec<String>,
+    turns: Arc<Turns>,
     token: Option<String>,
 }
 
@@ -109,18 +113,30 @@ impl Caller {
     /// A caller of `base` (no trailing slash).
     #[must_use]
     pub fn new(base: &str, token: Option<&str>) -> Self {
+        Self::by_turns(vec![base.to_owned()], Arc::default(), token)
+    }
+
+    /// A caller who asks one node after the other.
+    #[must_use]
+    pub fn by_turns(bases: Vec<String>, turns: Arc<Turns>, token: Option<&str>) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .timeout_global(Some(Duration::from_secs(60)))
             .build();
-        Self { agent: config.into(), base: base.to_owned(), token: token.map(str::to_owned) }
+        Self { agent: config.into(), bases, turns, token: token.map(str::to_owned) }
     }
 
-    /// The address that is called.
+    /// The same person as a caller of each node alone.
+    #[must_use]
+    pub fn each(&self) -> Vec<Self> {
+        self.bases.iter().map(|base| Self { bases: vec![base.clone()], ..self.clone() }).collect()
+    }
+
+    /// The address that is called; that of the first node, if by turns.
     #[must_use]
     pub fn base(&self) -> &str {
-        &self.base
+        &self.bases[0]
     }
 
     /// The token, for suites that search for it or spoil it.
@@ -136,7 +152,8 @@ impl Caller {
 
     /// One request, sent once, and why there is no answer.
     pub fn send_once(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, Lost> {
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let base = &self.bases[self.turns.next(method, self.bases.len())];
+        let mut request = Request::builder().method(method).uri(format!("{base}{path}"));
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }

@@ -46,6 +46,7 @@ pub mod h2;
 pub mod http;
 pub mod line;
 pub mod memory;
+pub mod nodes;
 pub mod objects;
 pub mod power;
 pub mod programs;

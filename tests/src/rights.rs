@@ -94,7 +94,7 @@ impl Machine {
 
     /// Whether it can still begin an upload; a finding where the vault contradicts itself.
     fn may(&self, vault: &Vault) -> Result<bool, String> {
-        let caller = Caller::new(&vault.dev.url, Some(&self.token));
+        let caller = vault.caller(Some(&self.token));
         let me = caller.get("/v1/me");
         let roles = (me.status == 200).then(|| me.json()["roles"].as_array().map_or(0, Vec::len));
         if roles == Some(1) {

@@ -98,7 +98,7 @@ impl Upload {
 
     /// A `PATCH` that announces all of `chunk`, sends its first `sent` bytes, and hangs up.
     pub fn patch_cut(&self, vault: &Vault, offset: u64, chunk: &[u8], sent: usize) {
-        let host = vault.dev.url.strip_prefix("http://").expect("plain HTTP on loopback").to_owned();
+        let host = vault.turn("PATCH").strip_prefix("http://").expect("plain HTTP on loopback").to_owned();
         let mut stream = TcpStream::connect(&host).expect("the server listens");
         stream.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
         let head = format!(

@@ -5,6 +5,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -12,6 +13,7 @@ use tempfile::TempDir;
 use vault_api::dev::DevFile;
 
 use crate::http::Caller;
+use crate::nodes::{self, Turns};
 use crate::objects;
 use crate::programs::program;
 use crate::strait::Strait;
@@ -26,6 +28,9 @@ const DRAINED: Duration = Duration::from_secs(60);
 const DATABASE_URL: &str = "FEEDBACK_VAULT_DATABASE_URL";
 
 /// `vault-server dev` in a directory of its own. Dropped, it is killed and its directory deleted.
+///
+/// Where the run is for several nodes, there is a second one beside it: everybody who calls asks them by turns, and what stops,
+/// kills or starts the vault does so to both.
 pub struct Vault {
     child: Option<Child>,
     folder: TempDir,
@@ -40,6 +45,12 @@ pub struct Vault {
     variables: Vec<(String, String)>,
     /// Its way to a bucket, where the log is to be blocked.
     strait: Option<Strait>,
+    /// How many nodes it has when it runs.
+    nodes: usize,
+    /// The other one of two.
+    pub(crate) second: Option<Box<Vault>>,
+    /// Whose turn it is to be asked.
+    pub(crate) turns: Arc<Turns>,
     /// What `dev.json` says; read again after each start.
     pub dev: DevFile,
 }
@@ -61,7 +72,24 @@ impl Vault {
     /// around the data directory, before the server starts.
     #[must_use]
     pub fn start_where(arguments: &[&str], prepare: impl FnOnce(&Path) -> Vec<(String, String)>) -> Self {
+        Self::start_nodes(nodes::of_the_run(), arguments, prepare)
+    }
+
+    /// A fresh vault of one node, whatever the run is for: a suite that is about nodes starts the others itself.
+    #[must_use]
+    pub fn first() -> Self {
+        Self::first_where(|_| elsewhere())
+    }
+
+    /// The same, with rows and objects where the variables say.
+    #[must_use]
+    pub fn first_where(prepare: impl FnOnce(&Path) -> Vec<(String, String)>) -> Self {
+        Self::start_nodes(1, &[], prepare)
+    }
+
+    fn start_nodes(nodes: usize, arguments: &[&str], prepare: impl FnOnce(&Path) -> Vec<(String, String)>) -> Self {
         let mut vault = Self::unstarted(room(), arguments);
+        vault.nodes = nodes;
         vault.variables = prepare(vault.room());
         vault.launch();
         vault
@@ -71,14 +99,18 @@ impl Vault {
     /// strait, and so do its other nodes.
     #[must_use]
     pub fn start_to_be_blocked() -> Self {
-        Self::start_to_be_blocked_with(&[])
+        Self::nodes_to_be_blocked(nodes::of_the_run(), &[])
     }
 
-    /// The same, with further variables.
+    /// The first node of one, with further variables.
     #[must_use]
-    pub fn start_to_be_blocked_with(more: &[(String, String)]) -> Self {
+    pub fn first_to_be_blocked(more: &[(String, String)]) -> Self {
+        Self::nodes_to_be_blocked(1, more)
+    }
+
+    fn nodes_to_be_blocked(nodes: usize, more: &[(String, String)]) -> Self {
         let mut strait = None;
-        let mut vault = Self::start_where(&[], |_| {
+        let mut vault = Self::start_nodes(nodes, &[], |_| {
             let mut variables = elsewhere();
             strait = Strait::before(&mut variables);
             variables.extend_from_slice(more);
@@ -127,8 +159,9 @@ impl Vault {
         };
         let arguments = arguments.iter().map(|a| (*a).to_owned()).collect();
         let (under, variables) = (Vec::new(), Vec::new());
-        let (child, home, strait) = (None, None, None);
-        Self { child, folder, home, place: "data", arguments, under, variables, strait, dev: nothing }
+        let (child, home, strait, second) = (None, None, None, None);
+        let (place, nodes, turns) = ("data", 1, Arc::default());
+        Self { child, folder, home, place, arguments, under, variables, strait, nodes, second, turns, dev: nothing }
     }
 
     /// A second node on the same database, object store and keys, with a room of its own. To be dropped first.
@@ -208,36 +241,16 @@ impl Vault {
         self.child.as_ref().expect("the server runs").id()
     }
 
-    /// The file that holds everything the server has said, over all its starts.
+    /// The file that holds everything the server (of two, the first) has said, over all its starts.
     #[must_use]
     pub fn log_path(&self) -> PathBuf {
         self.folder.path().join("server.log")
     }
 
-    /// What the server has said.
+    /// What the server has said, or both.
     #[must_use]
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.log_path()).unwrap_or_default()
-    }
-
-    /// Somebody of `dev.json`: `uploader`, `analyst`, `approver-2`, …
-    #[must_use]
-    #[track_caller]
-    pub fn person(&self, name: &str) -> Caller {
-        let token = self.dev.tokens.get(name).unwrap_or_else(|| panic!("dev.json has no token for {name}"));
-        Caller::new(&self.dev.url, Some(token))
-    }
-
-    /// Somebody without a token.
-    #[must_use]
-    pub fn nobody(&self) -> Caller {
-        Caller::new(&self.dev.url, None)
-    }
-
-    /// Somebody on the admin listener.
-    #[must_use]
-    pub fn admin(&self) -> Caller {
-        Caller::new(&self.dev.admin_url, None)
+        self.nodes().map(|node| std::fs::read_to_string(node.log_path()).unwrap_or_default()).collect()
     }
 
     /// `kill -9`: nothing is written, closed or said any more.
@@ -246,11 +259,15 @@ impl Vault {
             child.kill().expect("the server can be killed");
             child.wait().expect("the server ends");
         }
+        if let Some(second) = &mut self.second {
+            second.kill();
+        }
     }
 
     /// Waits for a server that somebody else has killed, and leaves its folder.
     #[must_use]
     pub fn leave(&mut self) -> TempDir {
+        assert!(self.second.is_none(), "somebody has killed one of two");
         let mut child = self.child.take().expect("the server runs");
         child.wait().expect("the server ends");
         core::mem::replace(&mut self.folder, room())
@@ -267,8 +284,10 @@ impl Vault {
     }
 
     fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(self.child.as_ref().expect("the server runs")), signal)
-            .expect("the signal is sent");
+        for node in self.nodes() {
+            let process = Pid::from_child(node.child.as_ref().expect("the server runs"));
+            kill_process(process, signal).expect("the signal is sent");
+        }
     }
 
     /// SIGTERM, and how the server ended.
@@ -282,8 +301,16 @@ impl Vault {
         self.signal(Signal::TERM);
     }
 
-    /// Waits for a server that was told to stop.
+    /// Waits for a server that was told to stop. Of two that ended differently, how the one ended that did not do well.
     pub fn drained(&mut self) -> ExitStatus {
+        let ended = self.drained_alone();
+        match self.second.as_mut().map(|second| second.drained_alone()) {
+            Some(other) if ended.success() => other,
+            _ => ended,
+        }
+    }
+
+    fn drained_alone(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("the server runs");
         let start = Instant::now();
         loop {
@@ -307,10 +334,12 @@ impl Vault {
 
     /// Starts on the same directory and kills it (`kill -9`) this much later, wherever its start has got to.
     pub fn launch_and_kill(&mut self, after: Duration) {
-        let mut child = self.spawn();
+        let mut children: Vec<Child> = self.nodes().map(Self::spawn).collect();
         std::thread::sleep(after);
-        child.kill().expect("the server can be killed");
-        child.wait().expect("the server ends");
+        for child in &mut children {
+            child.kill().expect("the server can be killed");
+            child.wait().expect("the server ends");
+        }
     }
 
     fn spawn(&self) -> Child {
@@ -333,6 +362,19 @@ impl Vault {
     }
 
     fn try_launch(&mut self) -> Result<(), String> {
+        self.try_launch_alone()?;
+        match self.second.take() {
+            Some(mut second) => {
+                second.try_launch_alone()?;
+                self.second = Some(second);
+            }
+            None if self.nodes > 1 => self.second = Some(Box::new(self.beside())),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn try_launch_alone(&mut self) -> Result<(), String> {
         // Each start writes the file anew; what lies there names the port of an earlier one, or another node's.
         let before = self.written();
         let mut child = self.spawn();
@@ -375,9 +417,11 @@ impl Vault {
     /// Waits until `/readyz` says so again.
     pub fn wait_until_ready(&self) {
         let start = Instant::now();
-        while self.nobody().get("/readyz").status != 200 {
-            assert!(start.elapsed() < READY, "the vault does not recover:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(50));
+        for node in self.nobody().each() {
+            while node.get("/readyz").status != 200 {
+                assert!(start.elapsed() < READY, "the vault does not recover:\n{}", self.log());
+                std::thread::sleep(Duration::from_millis(50));
+            }
         }
     }
 
@@ -412,6 +456,7 @@ pub fn room() -> TempDir {
 
 impl Drop for Vault {
     fn drop(&mut self) {
+        drop(self.second.take());
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();

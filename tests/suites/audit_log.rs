@@ -5,6 +5,8 @@ use std::path::Path;
 use serde_json::Value;
 use vault_tests::cli::{self, Ended};
 use vault_tests::fixtures::media;
+use vault_tests::http::{Answer, Caller};
+use vault_tests::nodes::comes_to_be_shown;
 use vault_tests::vault::Vault;
 use vault_tests::{access, tus};
 
@@ -20,6 +22,12 @@ fn play_one(vault: &Vault) {
     let session = access::granted(vault, &record);
     let _heard = access::play(vault, &session);
     access::close(vault, &session);
+    let closed = |auditor: &Caller| auditor.get("/v1/audit/entries?type=playback.closed").expect(200);
+    let whole = |page: &Answer| {
+        let items = page.json()["items"].as_array().expect("items").clone();
+        items.iter().any(|item| item["openings"].to_string().contains(&session.session_id))
+    };
+    comes_to_be_shown(&vault.person("auditor"), closed, whole);
 }
 
 fn verify(vault: &Vault, more: &[&str]) -> Ended {

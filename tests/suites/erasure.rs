@@ -121,7 +121,7 @@ fn p8_nothing_of_an_erased_record_is_left_on_the_disk() {
 
 #[test]
 fn p6_an_erasure_cuts_a_stream_on_another_node_within_a_second() {
-    let one = Vault::start();
+    let one = Vault::first();
     let two = one.beside();
     // More than sockets hold, so that most of it is still on the server when the record goes.
     let recording = wav(48 << 20, &mut Chance::new(0x0803));

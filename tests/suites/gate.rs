@@ -6,6 +6,8 @@ use serde_json::json;
 use vault_tests::blocked::Blocked;
 use vault_tests::database;
 use vault_tests::fixtures::media;
+use vault_tests::http::Caller;
+use vault_tests::nodes::refuses_within_the_promise;
 use vault_tests::vault::Vault;
 use vault_tests::{access, cli, tus};
 
@@ -37,7 +39,8 @@ fn p4_no_plaintext_without_a_logged_entry() {
     let revoked = vault.person("approver").delete(&format!("/v1/grants/{}", approved.grant_id));
     // The journal of restrictions lies beside the log, not below it: it can be written.
     assert_eq!(revoked.status, 200, "a revocation waits for the log: {revoked}");
-    vault.person("analyst").get(&playing.playback_url).refused(403, "grant_not_in_force");
+    let play = |analyst: &Caller| analyst.send("GET", &playing.playback_url, &[("range", "bytes=0-9")], &[]);
+    refuses_within_the_promise(&vault.person("analyst"), play, 403, "grant_not_in_force");
     assert!(start.elapsed() < PATIENCE);
 
     drop(blocked);

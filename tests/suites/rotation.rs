@@ -216,7 +216,7 @@ fn p7_a_paused_rotation_stays_paused_across_a_crash_and_a_restart() {
 
 #[test]
 fn p7_another_node_goes_on_with_the_rotation_of_a_node_that_was_killed() {
-    let mut one = Vault::start();
+    let mut one = Vault::first();
     let mut chance = Chance::new(0x0704);
     let records: Vec<Sent> = (0..50).map(|_| upload(&one, &mut chance)).collect();
     let two = one.beside();

@@ -43,7 +43,7 @@ impl Wired {
     fn start() -> Self {
         let cluster = Cluster::start();
         let set = |url: String| vec![("FEEDBACK_VAULT_DATABASE_URL".to_owned(), url)];
-        let one = Vault::start_where(&[], |_| set(cluster.database("vault")));
+        let one = Vault::first_where(|_| set(cluster.database("vault")));
         let wire = Wire::to(cluster.port());
         let two = one.beside_where(set(wire.url("vault")));
         Self { pair: Pair { two, one }, wire, cluster }

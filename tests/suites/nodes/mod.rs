@@ -26,7 +26,7 @@ impl Pair {
 
     /// With further variables for both.
     fn start_with(more: &[(String, String)]) -> Self {
-        let one = Vault::start_to_be_blocked_with(more);
+        let one = Vault::first_to_be_blocked(more);
         let two = one.beside();
         Self { two, one }
     }

@@ -1,7 +1,8 @@
 //! Tokens that have ended, or do less than their person may.
 
 use serde_json::{Value, json};
-use vault_tests::http::Caller;
+use vault_tests::http::{Answer, Caller};
+use vault_tests::nodes::refuses_within_the_promise;
 use vault_tests::vault::Vault;
 use vault_tests::{cli, database};
 
@@ -23,19 +24,23 @@ fn issue(vault: &Vault, more: &Value) -> (String, String, String) {
     (text(&issued["secret"]), text(&issued["token"]["id"]), machine)
 }
 
+fn me(caller: &Caller) -> Answer {
+    caller.get("/v1/me")
+}
+
 #[test]
 fn a_revoked_or_expired_token_is_no_token() {
     let vault = Vault::start();
     let (secret, id, _) = issue(&vault, &json!({}));
-    let kiosk = Caller::new(&vault.dev.url, Some(&secret));
+    let kiosk = vault.caller(Some(&secret));
     let _known = kiosk.get("/v1/me").expect(200);
     let _revoked = vault.person("administrator").delete(&format!("/v1/tokens/{id}")).expect(200);
-    kiosk.get("/v1/me").refused(401, "unauthenticated");
+    refuses_within_the_promise(&kiosk, me, 401, "unauthenticated");
 
     let (secret, id, _) = issue(&vault, &json!({"label": "other"}));
-    let kiosk = Caller::new(&vault.dev.url, Some(&secret));
+    let kiosk = vault.caller(Some(&secret));
     database::execute(&vault, &format!("UPDATE tokens SET expires_at = 1000 WHERE id = '{id}'"));
-    kiosk.get("/v1/me").refused(401, "unauthenticated");
+    refuses_within_the_promise(&kiosk, me, 401, "unauthenticated");
     let _clean = cli::verify_log(&vault).expect(0);
 }
 
@@ -43,10 +48,10 @@ fn a_revoked_or_expired_token_is_no_token() {
 fn a_disabled_person_has_no_token() {
     let vault = Vault::start();
     let (secret, _, machine) = issue(&vault, &json!({}));
-    let kiosk = Caller::new(&vault.dev.url, Some(&secret));
+    let kiosk = vault.caller(Some(&secret));
     let path = format!("/v1/people/{machine}/disable");
     let _gone = vault.person("administrator").post(&path, &json!({"reason": "Taken down"})).expect(200);
-    kiosk.get("/v1/me").refused(401, "unauthenticated");
+    refuses_within_the_promise(&kiosk, me, 401, "unauthenticated");
 }
 
 #[test]
@@ -86,7 +91,7 @@ fn tokens_are_shown_once_and_never_again() {
 fn a_token_of_one_collection_does_not_reach_another() {
     let vault = Vault::start();
     let (secret, _, _) = issue(&vault, &json!({"collection": "demo"}));
-    let kiosk = Caller::new(&vault.dev.url, Some(&secret));
+    let kiosk = vault.caller(Some(&secret));
     let headers = [("tus-resumable", "1.0.0"), ("upload-length", "10")];
     let other = kiosk.send("POST", "/v1/collections/other/uploads", &headers, &[]);
     other.refused(404, "not_found");
