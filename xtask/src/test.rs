@@ -183,8 +183,15 @@ const ON_POSTGRES: &str = "(package(vault-server) - test(/config::|http::openapi
 const BEHIND_A_POOLER: &str = "(package(vault-server) & test(/store::|ledger::|keys::|restrict::|upload::|people::/)) \
      + (package(vault-tests) & test(/^(story|gate|rotation|nodes|restrict|crash|key_crash)::/) - test(/^nodes::database::/))";
 
-/// The grown-up shape: rows on PostgreSQL, objects in a bucket, two nodes before both.
-const GROWN_UP: &str = "package(vault-tests) & test(/^(nodes|story)::/) - test(/^nodes::database::/)";
+/// The grown-up shape: rows on PostgreSQL, objects in a bucket, two nodes before both, and each request of a suite to the node whose
+/// turn it is. `nodes` is about nodes: it starts its own. Not among them: what is about one process (`memory`, `power_loss`, `trouble`,
+/// `operations`, `production`, an attacker's floods, `refusals::http2`: only the node that has a connection knows what it took in from
+/// it), kills that are aimed at one (`crash`, `key_crash`), what starts servers on folders of its own (`restore`, `succession`),
+/// what edits behind a server's back and reads what that one found (`canary`, `tampering`), and what takes the better part of a
+/// minute (`rotation::p7_kill_9`, `erasure::p8`; both hold on two nodes).
+const GROWN_UP: &str = "package(vault-tests) \
+     & test(/^((nodes|story|gate|restrict|audit_log|scopes|matrix|rotation|destroy|exposure|refusals)::|erasure::p6_|attack::p5_)/) \
+     - test(/^(nodes::database::|refusals::http2::|rotation::p7_kill_9)/)";
 
 fn on_postgres() -> Outcome {
     match postgres::cluster() {
@@ -238,7 +245,7 @@ fn on_a_server(
         cargo.env("VAULT_TEST_POOLER", pooler.url()).env("VAULT_TESTS_KILLS", KILLS);
     }
     if let Some(bucket) = bucket {
-        cargo.env("VAULT_TESTS_S3", bucket.variables());
+        cargo.env("VAULT_TESTS_S3", bucket.variables()).env("VAULT_TESTS_NODES", "2");
     }
     counted(cargo, nextest_counts)
 }
