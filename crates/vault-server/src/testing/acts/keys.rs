@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::access::record;
 use super::uploads::{finished, half};
-use super::{Act, Answer, Stage, answered, text};
+use super::{Act, Answer, Stage, answered, text, told};
 use crate::app::keys::{carry_out_due, rewrap_all};
 use crate::app::reencrypt::Worker;
 use crate::testing::collection;
@@ -55,6 +55,12 @@ async fn confirmed(stage: &Stage) -> Value {
     let keys = requested(stage).await;
     stage.must(OFFICERS[1], "POST", &format!("{}/1/destroy/confirm", text(&keys)), Value::Null).await;
     keys
+}
+
+/// How often the log tells of an operation.
+async fn told_of(stage: &Stage, operation: &str) -> i64 {
+    stage.quiet().await;
+    told(stage).await.get(&format!("key.operation {operation}")).copied().unwrap_or(0)
 }
 
 /// The states of the versions, oldest first. Exactly one is active, whatever has failed.
@@ -123,19 +129,22 @@ pub(super) const ACTS: &[Act] = &[
             Box::pin(async move {
                 let keys = room(stage).await;
                 rotate(stage, &keys).await;
-                keys
+                json!({"keys": keys, "told": told_of(stage, "pause-rewrap").await})
             })
         },
-        run: |stage, keys| {
+        run: |stage, paused| {
             Box::pin(async move {
-                stage.ask(OFFICERS[0], "POST", &format!("{}/rotation/pause", text(keys)), Value::Null).await
+                let path = format!("{}/rotation/pause", text(&paused["keys"]));
+                stage.ask(OFFICERS[0], "POST", &path, Value::Null).await
             })
         },
-        holds: |stage, keys| {
+        holds: |stage, paused| {
             Box::pin(async move {
-                let shown = stage.must(OFFICERS[0], "GET", &format!("{}/rotation", text(keys)), Value::Null).await;
+                let path = format!("{}/rotation", text(&paused["keys"]));
+                let shown = stage.must(OFFICERS[0], "GET", &path, Value::Null).await;
                 assert_eq!(shown["rotation"]["state"], "paused", "{shown}");
-                stage.must(OFFICERS[0], "POST", &format!("{}/rotation/resume", text(keys)), Value::Null).await;
+                assert_eq!(paused["told"].as_i64().unwrap() + 1, told_of(stage, "pause-rewrap").await);
+                stage.must(OFFICERS[0], "POST", &format!("{path}/resume"), Value::Null).await;
             })
         },
     },
@@ -223,16 +232,17 @@ pub(super) const ACTS: &[Act] = &[
                 let exposed = exposed(stage).await;
                 let (status, begun) = begin(stage, &exposed).await;
                 assert_eq!(status, StatusCode::ACCEPTED, "{begun}");
-                exposed
+                json!(told_of(stage, "pause-reencrypt").await)
             })
         },
         run: |stage, _| {
             Box::pin(stage.ask(OFFICERS[0], "POST", "/v1/collections/demo/reencryption/pause", Value::Null))
         },
-        holds: |stage, _| {
+        holds: |stage, told| {
             Box::pin(async move {
                 let shown = reencryption(stage).await;
                 assert_eq!(shown["state"], "paused", "{shown}");
+                assert_eq!(told.as_i64().unwrap() + 1, told_of(stage, "pause-reencrypt").await);
                 stage.must(OFFICERS[0], "POST", &format!("{DEMO}/reencryption/resume"), Value::Null).await;
                 anew(stage).await;
             })
