@@ -1,6 +1,8 @@
 //! A connection that speaks HTTP/2 in plain text with prior knowledge (RFC 9113 §3.3), as a proxy does, and that ends
 //! when a suite wants it to.
 
+use std::sync::{Mutex, PoisonError};
+
 use bytes::Bytes;
 use h2::Reason;
 use h2::client::{ResponseFuture, SendRequest};
@@ -28,6 +30,9 @@ pub struct Connection {
     requests: SendRequest<Bytes>,
     /// The connection itself, until it ends.
     standing: JoinHandle<Result<(), h2::Error>>,
+    /// Requests that were answered before they were sent whole. Dropped, they would be reset, and a server that has said its last word may
+    /// have closed by then: its reset of the TCP connection would overtake what it said.
+    unsent: Mutex<Vec<h2::SendStream<Bytes>>>,
     base: String,
 }
 
@@ -52,7 +57,7 @@ impl Connection {
             let (requests, connection) = h2::client::handshake(stream).await.expect("the server speaks HTTP/2");
             (requests, tokio::spawn(connection))
         });
-        Self { runtime, requests, standing, base: vault.dev.url.clone() }
+        Self { runtime, requests, standing, unsent: Mutex::default(), base: vault.dev.url.clone() }
     }
 
     /// Begins a `PATCH` that announces `length` bytes, and sends some of them.
@@ -93,6 +98,7 @@ impl Connection {
                 let _room = body.flow_control().release_capacity(piece.len());
                 bytes.extend_from_slice(&piece);
             }
+            self.unsent.lock().unwrap_or_else(PoisonError::into_inner).push(begun.body);
             let headers: HeaderMap = head.headers;
             Answer { status: head.status.as_u16(), headers, body: bytes }
         })
