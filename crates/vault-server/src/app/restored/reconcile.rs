@@ -13,6 +13,7 @@ use vault_core::audit::verify::{LOG_SIZE, REPLAYED};
 use vault_core::ids::CollectionId;
 use vault_core::keys::lifecycle::{Demand, KeyState, Policy};
 use vault_core::keys::wrap::KekRef;
+use vault_core::time::Timestamp;
 
 use super::doubt::Doubts;
 use super::{Report, hash, read};
@@ -46,7 +47,7 @@ pub async fn reconcile(vault: &Vault, known: &BTreeMap<CollectionId, KeyFacts>) 
     for collection in &collections {
         let nothing = KeyFacts::default();
         let facts = known.get(collection).unwrap_or(&nothing);
-        match of_keys(vault, *collection, facts, &mut report).await {
+        match of_keys(vault, *collection, row.restored_at, facts, &mut report).await {
             Ok(()) => {}
             // Its own keys were under a version that is destroyed: nothing of it can be used, and the others can.
             Err(failure) if failure.code() == Code::KeyUnusable && *collection != CollectionId::VAULT => {
@@ -75,7 +76,13 @@ fn lost(known: &BTreeMap<CollectionId, KeyFacts>, there: &[CollectionId]) -> u64
 }
 
 /// One collection's keys, or the vault's own.
-async fn of_keys(vault: &Vault, me: CollectionId, facts: &KeyFacts, report: &mut Report) -> Result<(), Failure> {
+async fn of_keys(
+    vault: &Vault,
+    me: CollectionId,
+    restored_at: Timestamp,
+    facts: &KeyFacts,
+    report: &mut Report,
+) -> Result<(), Failure> {
     let epoch = vault.keys()?.epochs()?.last().map_or(0, |epoch| epoch.epoch);
     let now = vault.clock.now();
     let rows = {
@@ -117,6 +124,9 @@ async fn of_keys(vault: &Vault, me: CollectionId, facts: &KeyFacts, report: &mut
     if !stands && !rows.is_empty() {
         // The policy decides when a version is due, which is not the question here.
         acts::renew(vault, me, Policy::default(), Demand::Restored).await?;
+        report.renewed += 1;
+    } else if rows.iter().any(|row| row.state == KeyState::Active && row.created_at >= restored_at) {
+        // Made by an attempt that was cut short: nothing else makes versions until this is done.
         report.renewed += 1;
     }
     Ok(())
