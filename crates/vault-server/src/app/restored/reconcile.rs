@@ -125,7 +125,7 @@ async fn of_keys(
         // The policy decides when a version is due, which is not the question here.
         acts::renew(vault, me, Policy::default(), Demand::Restored).await?;
         report.renewed += 1;
-    } else if rows.iter().any(|row| row.state == KeyState::Active && row.created_at >= restored_at) {
+    } else if rows.iter().any(|row| row.state == KeyState::Active && row.created_at > restored_at) {
         // Made by an attempt that was cut short: nothing else makes versions until this is done.
         report.renewed += 1;
     }
