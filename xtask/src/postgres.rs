@@ -1,8 +1,8 @@
 //! A throw-away PostgreSQL cluster for one run, and a pooler before it; stopped by their own process, also after a failure.
 //!
 //! `initdb` and the server refuse root, so as root both run as the `postgres` user that the package makes, in a directory
-//! of that user's: under memory where there is room and no disk is to be measured, never below a directory that only root may enter. It listens on
-//! loopback, on a free port, and believes whoever comes: nothing but tests' data is in it.
+//! of that user's: under memory where there is room and no disk is to be measured, never below a directory that only root
+//! may enter. It listens on loopback, on a free port, and believes whoever comes: nothing but tests' data is in it.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
