@@ -37,7 +37,7 @@ pub async fn find(vault: &Vault, name: &CollectionName) -> Result<CollectionRow,
     let mut reader = vault.store.read().await?;
     let row = CollectionRow::by_name(reader.conn(), name).await?.ok_or(Code::NotFound)?;
     drop(reader);
-    proof::held_against_log(vault, row).await
+    proof::held_against_log(vault, row).await?.proven()
 }
 
 /// The collection with that identifier.
@@ -45,20 +45,19 @@ pub async fn get(vault: &Vault, id: CollectionId) -> Result<CollectionRow, Failu
     let mut reader = vault.store.read().await?;
     let row = CollectionRow::get(reader.conn(), id).await?.ok_or(Code::NotFound)?;
     drop(reader);
-    proof::held_against_log(vault, row).await
+    proof::held_against_log(vault, row).await?.proven()
 }
 
-/// Every collection, in the order in which they were set up. One whose policy is damaged is left out and told.
+/// Every collection, in the order in which they were set up. One whose policy is damaged is left out and told, and one
+/// that is just being made is left out.
 pub async fn all(vault: &Vault) -> Result<Vec<CollectionRow>, Failure> {
     let mut reader = vault.store.read().await?;
     let rows = CollectionRow::page(reader.conn(), "", MOST).await?;
     drop(reader);
     let mut proven = Vec::with_capacity(rows.len());
     for row in rows {
-        match proof::held_against_log(vault, row).await {
-            Ok(row) => proven.push(row),
-            Err(failure) if failure.code() == Code::IntegrityFailure => {}
-            Err(failure) => return Err(failure),
+        if let proof::Held::Proven(row) = proof::held_against_log(vault, row).await? {
+            proven.push(row);
         }
     }
     Ok(proven)

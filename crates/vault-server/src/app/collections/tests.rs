@@ -1,6 +1,7 @@
 //! Collections, asked from outside.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -8,8 +9,10 @@ use sha2::{Digest, Sha256};
 use vault_api::code::Code;
 use vault_core::time::Clock as _;
 
-use super::{find, takes_uploads};
+use super::{all, find, takes_uploads};
+use crate::app::ledger::LedgerError;
 use crate::app::restrict::Subject;
+use crate::objects::faulty::Faulty;
 use crate::testing::{House, collection};
 
 const COLLECTIONS: &str = "/v1/collections";
@@ -184,6 +187,30 @@ async fn a_policy_changed_by_hand_is_damage_and_costs_that_collection_alone() {
     // Made in one millisecond, so in no order.
     let names: BTreeSet<_> = list["items"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect();
     assert_eq!(names, BTreeSet::from(["other", "weaker"]));
+}
+
+#[tokio::test]
+async fn a_collection_whose_entry_is_on_its_way_is_not_taken_for_damaged() {
+    let objects = Arc::new(Faulty::default());
+    let house = House::over(objects.objects()).await;
+    assert_eq!(create(&house, collection("calls", LATER)).await.0, StatusCode::CREATED);
+    assert_eq!(takes(&house, "calls").await, Err(Code::CollectionNotOpen));
+    objects.set_down(true);
+    // Committed, and not acknowledged: the log cannot be published.
+    assert_eq!(code(&create(&house, collection("late", LATER)).await), "log_unavailable");
+    let get = async || house.ask("auditor", "GET", &format!("{COLLECTIONS}/late"), Value::Null).await;
+    assert_eq!(code(&get().await), "log_unavailable");
+    assert_eq!(all(&house.vault).await.unwrap().len(), 1);
+    // A start that goes on with what was begun waits until the log has it.
+    let waited = house.vault.ledger().unwrap().caught_up().await;
+    assert!(matches!(waited, Err(LedgerError::Timeout)), "{waited:?}");
+    objects.set_down(false);
+    // Who publishes tries again with a growing pause.
+    let ledger = house.vault.ledger().unwrap();
+    let published = async { while ledger.caught_up().await.is_err() {} };
+    tokio::time::timeout(core::time::Duration::from_secs(60), published).await.unwrap();
+    assert_eq!(get().await.0, StatusCode::OK);
+    assert_eq!(open(&house, "late").await.0, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -193,6 +193,28 @@ impl Ledger {
         tokio::time::timeout(self.0.wait, found).await.unwrap_or(Err(LedgerError::Timeout))
     }
 
+    /// Waits until everything that was committed is published, as long as an append would wait: for a start that has to
+    /// know what an earlier one left. [`LedgerError::Timeout`]: the log stands still, or takes no pause.
+    pub async fn caught_up(&self) -> Result<(), LedgerError> {
+        let published = async {
+            loop {
+                let (waits, committed) = {
+                    let mut reader = self.0.store.read().await?;
+                    // In this order: what leaves the outbox between the two reads is then committed.
+                    let waits = log::any_waiting(reader.conn()).await?;
+                    (waits, log::head(reader.conn()).await?.map_or(0, |head| head.edge.size()))
+                };
+                let running = self.running()?;
+                if !waits && committed <= running.published().size() {
+                    return Ok(());
+                }
+                self.look(&running).await?;
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        tokio::time::timeout(self.0.wait, published).await.unwrap_or(Err(LedgerError::Timeout))
+    }
+
     /// The proof of entry `index` under the published checkpoint, to be kept and verified anywhere; `None` when there
     /// is no such entry.
     pub async fn proof(&self, index: u64) -> Result<Option<TlogProof>, LedgerError> {

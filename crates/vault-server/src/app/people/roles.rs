@@ -125,7 +125,7 @@ pub async fn confirm(vault: &Vault, caller: &Caller, id: BindingId) -> Result<Bi
     if row.state != BindingState::Proposed || lapsed || person.is_none() {
         return Err(Code::RequestDecided.into());
     }
-    let proposed = vault.ledger()?.find::<RoleProposed>(&reference::role_proposed(id)).await?;
+    let proposed = vault.ledger()?.find_settled::<RoleProposed>(&reference::role_proposed(id)).await?;
     let slot = proposed.as_ref().and_then(|evidence| evidence.slot(SlotName::Binding)).ok_or(Code::NotInLog)?;
     let mut terms: Terms = serde_json::from_str(slot).map_err(|_| Code::NotInLog)?;
     let proposer = terms.proposed_by.filter(|_| same(&terms, &row)).ok_or(Code::NotInLog)?;

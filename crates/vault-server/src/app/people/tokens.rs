@@ -100,7 +100,7 @@ pub async fn confirm(vault: &Vault, caller: &Caller, id: TokenId) -> Result<Toke
         return Err(Denial::SelfApproval.into());
     }
     let (ledger, issued) = (vault.ledger()?, TokenTerms::of(&row));
-    let found = ledger.find::<TokenIssued>(&reference::token(id)).await?;
+    let found = ledger.find_settled::<TokenIssued>(&reference::token(id)).await?;
     if found.as_ref().and_then(TokenTerms::from_evidence).as_ref() != Some(&issued) {
         return Err(Code::NotInLog.into());
     }
