@@ -33,8 +33,8 @@ use acts::Extent;
 
 /// Beside every answer, one sync in so many is a moment to lose power at: there are some hundreds.
 const SYNCS: u64 = 12;
-/// While a vault is founded there are some fifty.
-const SYNCS_FOUNDING: u64 = 8;
+/// While a vault is founded there are some hundred, and what is left half made is finished by the start after it.
+const SYNCS_FOUNDING: u64 = 1;
 /// Servers on images beside each other: each waits for most of its start.
 const WORKERS: usize = 3;
 
