@@ -214,6 +214,44 @@ fn p7_p8_a_key_version_destroyed_since_the_backup_stays_destroyed_and_its_record
 }
 
 #[test]
+fn p8_an_erasure_that_the_log_alone_knows_of_is_done_again() {
+    let mut stage = Stage::set(0x5eed_5705);
+    let (kept, erased) = (stage.upload(), stage.upload());
+    let backup = stage.backup("backup");
+    let objects = Store::of(&stage.vault);
+    let before = objects.names("journal");
+    let gone =
+        stage.vault.person("approver").delete(&format!("/v1/records/{}", erased.record.clone().expect("a record")));
+    assert!([200, 202].contains(&gone.status), "{gone}");
+    let _published = cli::verify_log(&stage.vault).expect(0);
+    assert!(stage.vault.stop().success());
+    // The journal knows nothing of it, the database is of before, and what named the record in the log is lost with it.
+    let journalled: Vec<String> = objects.names("journal").into_iter().filter(|name| !before.contains(name)).collect();
+    assert!(!journalled.is_empty(), "the erasure was journalled");
+    for name in journalled {
+        objects.delete(&name);
+    }
+    stage.lose_the_database();
+    let done = stage.restore(&backup, &[]);
+    assert!(done.status.success(), "{}", said(&done));
+    stage.vault.launch();
+    assert!(acknowledged::play_anew(&stage.vault, &erased).is_err(), "it was erased");
+    // What the journal does not name may be about any record of the collection: somebody has to look.
+    assert_eq!(stage.status().collections_in_doubt, 1, "{:?}", stage.status());
+    assert!(acknowledged::play_anew(&stage.vault, &kept).is_err(), "nobody has looked");
+    let _opened = stage.ask("administrator", "/v1/collections/demo/open", &json!({})).expect(200);
+    let _confirmed = stage.ask(OFFICERS[1], "/v1/restore/confirm", &json!({"reason": "Looked through"})).expect(200);
+    let wraps = "SELECT COUNT(*) FROM records WHERE wrap IS NOT NULL";
+    let started = Instant::now();
+    while database::number(&stage.vault, wraps) > 1 {
+        assert!(started.elapsed() < PATIENCE, "the record's key came back and stays");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    acknowledged::play_anew(&stage.vault, &kept).unwrap_or_else(|finding| panic!("{finding}"));
+    stage.sound();
+}
+
+#[test]
 fn p9_a_loss_that_a_checkpoint_from_outside_proves_is_not_signed_over() {
     let mut stage = Stage::set(0x5eed_5703);
     let _first = stage.upload();
