@@ -1,8 +1,8 @@
 //! Promise 7, from outside: a rotation disturbs nobody, survives what befalls its node, and leaves nothing half-done.
 //!
 //! Rotations are throttled where something has to happen in the middle of one: how fast this machine is does not matter then.
-//! `VAULT_TESTS_ROTATION_KILLS` sets how often a server is killed in the middle of a rotation (12 when absent),
-//! `VAULT_TESTS_SEED` another seed.
+//! `VAULT_TESTS_ROTATION_KILLS` sets how often a server is killed in the middle of a rotation (7 when absent; `cargo xtask test`
+//! sets 12 for each engine), `VAULT_TESTS_SEED` another seed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -128,7 +128,7 @@ fn p7_uploads_and_playbacks_go_on_without_an_error_while_keys_move() {
 
 #[test]
 fn p7_kill_9_in_the_middle_of_rotations_loses_nothing_and_leaves_nothing_half_active() {
-    let kills = by_hand("VAULT_TESTS_ROTATION_KILLS").unwrap_or(12);
+    let kills = by_hand("VAULT_TESTS_ROTATION_KILLS").unwrap_or(7);
     let seed = by_hand("VAULT_TESTS_SEED").unwrap_or(0x5eed_0007);
     let mut chance = Chance::new(seed);
     let mut vault = Vault::start();
