@@ -57,7 +57,7 @@ pub async fn all(vault: &Vault) -> Result<Vec<CollectionRow>, Failure> {
     let mut proven = Vec::with_capacity(rows.len());
     for row in rows {
         if let proof::Held::Proven(row) = proof::held_against_log(vault, row).await? {
-            proven.push(row);
+            proven.push(*row);
         }
     }
     Ok(proven)

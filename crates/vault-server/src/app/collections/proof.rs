@@ -85,7 +85,7 @@ pub(super) async fn meant(vault: &Vault, name: &CollectionName) -> Result<Collec
 /// A row beside what the log has of it.
 pub(super) enum Held {
     /// Its name and policy are those that the log quotes.
-    Proven(CollectionRow),
+    Proven(Box<CollectionRow>),
     /// Its entry is not published yet. Nobody was told that the collection was made.
     OnItsWay,
     /// They are not; this is logged.
@@ -96,7 +96,7 @@ impl Held {
     /// The row, if it is proven.
     pub(super) fn proven(self) -> Result<CollectionRow, Failure> {
         match self {
-            Self::Proven(row) => Ok(row),
+            Self::Proven(row) => Ok(*row),
             Self::OnItsWay => Err(LedgerError::Timeout.into()),
             Self::Damaged => Err(Failure::new(Code::IntegrityFailure)
                 .detail("the collection's name or policy is not the one that the log quotes")),
@@ -108,7 +108,9 @@ impl Held {
 /// for one collection would be done to the other.
 pub(super) async fn held_against_log(vault: &Vault, row: CollectionRow) -> Result<Held, Failure> {
     match told(vault, row.id).await? {
-        Told::Quoted(quoted) if quoted.name == row.name && quoted.policy == row.policy_hash => Ok(Held::Proven(row)),
+        Told::Quoted(quoted) if quoted.name == row.name && quoted.policy == row.policy_hash => {
+            Ok(Held::Proven(Box::new(row)))
+        }
         Told::OnItsWay => Ok(Held::OnItsWay),
         Told::Quoted(_) | Told::Nothing => {
             tracing::error!(collection = %row.id, "the collection's name or policy is not the one that the log quotes");
