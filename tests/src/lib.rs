@@ -8,6 +8,7 @@
 //! | [`bucket`] | an S3 store that misbehaves as it is told |
 //! | [`tus`] | uploads, well-behaved or cut in the middle |
 //! | [`access`] | request, approve, open a session, play |
+//! | [`collection`] | collections as an administrator describes them |
 //! | [`acknowledged`] | what a server confirmed, and whether it still knows it after a crash |
 //! | [`rights`] | what is taken from machines and collections, and whether that stands after a crash |
 //! | [`published`] | the published log, verified with nothing but its public key |
@@ -38,6 +39,7 @@ pub mod bucket;
 pub mod canary;
 pub mod cli;
 pub mod cluster;
+pub mod collection;
 pub mod console;
 pub mod copies;
 pub mod database;

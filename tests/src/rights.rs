@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::acknowledged::Taken;
+use crate::collection;
 use crate::http::{Answer, Caller};
 use crate::tus;
 use crate::vault::Vault;
@@ -69,7 +70,8 @@ impl Machine {
         let role =
             json!({"person_id": person, "role": "uploader", "collection": vault.dev.collection, "reason": "Kiosk"});
         let role = post("/v1/role-bindings", role).text("id");
-        let issued = post("/v1/tokens", json!({"person_id": person, "label": "kiosk", "expires_at": in_a_month()}));
+        let issued =
+            post("/v1/tokens", json!({"person_id": person, "label": "kiosk", "expires_at": collection::in_a_month()}));
         let token = issued.json()["token"]["id"].as_str().expect("an identifier").to_owned();
         let path = match loss {
             Loss::Token => format!("/v1/tokens/{token}"),
@@ -122,7 +124,7 @@ impl Rights {
         }
         let administrator = vault.person("administrator");
         if !self.aside {
-            let _made = administrator.post("/v1/collections", &aside()).expect(201);
+            let _made = administrator.post("/v1/collections", &collection::complete(ASIDE)).expect(201);
             self.aside = true;
             self.suspended = Taken::Confirmed;
         }
@@ -184,44 +186,4 @@ impl Rights {
             }
         }
     }
-}
-
-/// Everything that a collection of recordings needs to be opened.
-fn aside() -> Value {
-    let practices = [
-        "permission-mechanism",
-        "privacy-communication",
-        "withdrawal",
-        "insight-explanation",
-        "recipients",
-        "subject-requests",
-        "dpia",
-        "encryption-policy",
-        "access-procedure",
-    ];
-    let countermeasures = practices.map(|practice| {
-        let mut stated = json!({"practice": practice, "statement": "As the handbook says"});
-        if practice == "dpia" {
-            stated["document_sha256"] = "ab".repeat(32).into();
-            stated["approved_by"] = "Privacy office".into();
-            stated["approved_at"] = "2026-01-01T00:00:00Z".into();
-            stated["valid_until"] = in_a_month().into();
-        }
-        stated
-    });
-    json!({
-        "name": ASIDE, "title": "Aside", "tier": "very-high", "controller": "Example Ltd",
-        "notice": {"language": "en", "text": "We record."},
-        "purposes": [{"name": "service-improvement", "basis": "consent"}],
-        "retention_days": 30, "subject": "optional",
-        "access": {"second_person": true, "case_number": false, "rights": ["view"], "session_seconds": 900, "grant_days": 7},
-        "countermeasures": countermeasures,
-    })
-}
-
-/// A time not long from now, as tokens need.
-fn in_a_month() -> String {
-    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("a clock past 1970").as_millis();
-    let month = 30 * 24 * 3_600_000;
-    vault_core::time::Timestamp::from_millis(i64::try_from(now).expect("before the year 9999") + month).to_string()
 }

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use vault_tests::bucket::Bucket;
-use vault_tests::database;
 use vault_tests::http::Caller;
 use vault_tests::programs::program;
 use vault_tests::vault::{self, Vault};
+use vault_tests::{collection, database};
 
 const PASSPHRASE: &str = "a passphrase for this test, long enough";
 const READY: Duration = Duration::from_secs(60);
@@ -193,14 +193,7 @@ fn init_then_serve_with_tls_then_the_command_line() {
     assert!(place.caller("Ada").try_send("GET", "/v1/me", &[], &[]).is_none_or(|answer| answer.status >= 400));
 
     // A collection from nothing: what its tier asks for must stand before it opens.
-    let mut collection = json!({
-        "name": "calls", "title": "Service calls", "tier": "very-high", "controller": "Example Ltd, privacy@example.com",
-        "notice": {"language": "en", "text": "We record this call to improve our service."},
-        "purposes": [{"name": "service-improvement", "basis": "consent"}],
-        "retention_days": 180, "subject": "optional",
-        "access": {"second_person": true, "case_number": true, "rights": ["view"], "session_seconds": 900, "grant_days": 7},
-    });
-    std::fs::write(place.path("calls.json"), collection.to_string()).expect("written");
+    std::fs::write(place.path("calls.json"), collection::bare("calls").to_string()).expect("written");
     let made = place.cli("Ada", &["--ca-file", "certificate.pem", "collections", "create", "--file", "calls.json"]);
     assert!(made.status.success(), "{}", said(&made));
     let opened = place.cli("Ada", &["--ca-file", "certificate.pem", "collections", "open", "calls"]);
@@ -209,26 +202,7 @@ fn init_then_serve_with_tls_then_the_command_line() {
     assert_eq!(problem["code"], "countermeasures_missing");
     assert!(problem["missing"].as_array().is_some_and(|missing| !missing.is_empty()), "{problem}");
 
-    let countermeasure = |practice: &str| {
-        json!({
-            "practice": practice, "statement": "Document 7, privacy office", "document_sha256": "ab".repeat(32),
-            "approved_by": "Privacy officer", "approved_at": "2026-01-01T00:00:00Z", "valid_until": "2030-01-01T00:00:00Z",
-        })
-    };
-    let practices = [
-        "permission-mechanism",
-        "privacy-communication",
-        "withdrawal",
-        "insight-explanation",
-        "recipients",
-        "subject-requests",
-        "dpia",
-        "encryption-policy",
-        "access-procedure",
-    ];
-    collection["name"] = json!("calls-2");
-    collection["countermeasures"] = practices.iter().map(|practice| countermeasure(practice)).collect();
-    std::fs::write(place.path("calls.json"), collection.to_string()).expect("written");
+    std::fs::write(place.path("calls.json"), collection::complete("calls-2").to_string()).expect("written");
     let made = place.cli("Ada", &["--ca-file", "certificate.pem", "collections", "create", "--file", "calls.json"]);
     assert!(made.status.success(), "{}", said(&made));
     let opened = place.cli("Ada", &["--ca-file", "certificate.pem", "collections", "open", "calls-2"]);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use vault_tests::vault::Vault;
-use vault_tests::{access, fixtures, tus};
+use vault_tests::{access, collection, fixtures, tus};
 
 /// A vault with one of everything.
 pub struct Stage<'a> {
@@ -63,7 +63,7 @@ impl<'a> Stage<'a> {
         let binding = administrator.post("/v1/role-bindings", &role).expect(201);
         assert_eq!(binding.text("state"), "active", "an uploader needs one administrator: {binding}");
         let binding = binding.text("id");
-        let token = json!({"person_id": machine, "label": "kiosk", "expires_at": in_a_month()});
+        let token = json!({"person_id": machine, "label": "kiosk", "expires_at": collection::in_a_month()});
         let token = administrator.post("/v1/tokens", &token).expect(201).json()["token"]["id"].clone();
         let token = token.as_str().expect("an identifier").to_owned();
 
@@ -91,7 +91,7 @@ impl<'a> Stage<'a> {
         };
         // What is wrong with each body is said beside it: the route's own check comes after who may call it.
         match (method, path) {
-            ("POST", "/v1/collections") => json(path.to_owned(), new_collection(collection)), // the name is taken
+            ("POST", "/v1/collections") => json(path.to_owned(), collection::bare(collection)), // the name is taken
             ("POST", "/v1/collections/{}/open") => json(format!("/v1/collections/{collection}/open"), json!({})), // it is open
             ("POST", "/v1/collections/{}/suspend" | "/v1/collections/{}/keys/rotate") => {
                 json(path.replace("{}", collection), json!({"reason": ""})) // a reason is needed
@@ -195,22 +195,4 @@ impl<'a> Stage<'a> {
         let size: u64 = text.lines().nth(1).and_then(|line| line.parse().ok()).expect("a tree size");
         if size >= 256 { "/v1/audit/log/tile/0/000".to_owned() } else { format!("/v1/audit/log/tile/0/000.p/{size}") }
     }
-}
-
-/// A well-formed description of a collection that exists already.
-fn new_collection(name: &str) -> Value {
-    json!({
-        "name": name, "title": "Taken", "tier": "very-high", "controller": "Example Ltd",
-        "notice": {"language": "en", "text": "We record."},
-        "purposes": [{"name": "service-improvement", "basis": "consent"}],
-        "retention_days": 30, "subject": "optional",
-        "access": {"second_person": true, "case_number": false, "rights": ["view"], "session_seconds": 900, "grant_days": 7},
-    })
-}
-
-/// A time not long from now, as tokens need.
-fn in_a_month() -> String {
-    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("a clock past 1970").as_millis();
-    let month = 30 * 24 * 3_600_000;
-    vault_core::time::Timestamp::from_millis(i64::try_from(now).expect("before the year 9999") + month).to_string()
 }
