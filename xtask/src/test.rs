@@ -170,12 +170,11 @@ fn on_s3() -> Outcome {
 /// Not among them: what puts faults between vault and objects itself (`object_store` has a bucket that misbehaves; `trouble`
 /// and `power_loss` have disks), what stops and cuts a database (`postgres`, `nodes::database`), what starts servers whose
 /// configuration names no bucket (`production`), and what stores nothing (`command_line`, `openapi`, an attacker's floods of
-/// requests). Of the kills in acts on keys only those come here that fall on media being written again; of erasures not what
-/// is about an old database or a certificate.
+/// requests).
 const ON_S3: &str = "test(objects::conformance::s3_) + (package(vault-tests) \
-     & test(/^(story|crash|restrict|nodes|audit_log|memory|gate|scopes|rotation|erasure|destroy|canary|tampering|exposure|restore|succession|operations|matrix|refusals)::/) \
-     - test(/^(nodes::database::|erasure::p8_an_old_copy|erasure::p9)/)) \
-     + (package(vault-tests) & test(/^(attack::p12_an_object_store|attack::p5_a_stolen|key_crash::p7_kill_9_while_recordings)/))";
+     & test(/^(story|crash|restrict|nodes|audit_log|memory|gate|scopes|rotation|key_crash|erasure|destroy|canary|tampering|exposure|restore|succession|operations|matrix|refusals)::/) \
+     - test(/^nodes::database::/)) \
+     + (package(vault-tests) & test(/^attack::(p12_an_object_store|p5_a_stolen)/))";
 
 /// What has to hold on PostgreSQL too: the server's own tests, and every suite but what no engine matters to, and the one that records what
 /// a server syncs to its own disk, which the rows are not on then. Of full disks and read-only directories, PostgreSQL's own has a
