@@ -384,10 +384,12 @@ impl Vault {
             if let Some(status) = child.try_wait().expect("the child is ours") {
                 return Err(format!("vault-server ended with {status}:\n{}", self.log()));
             }
-            if let Some(dev) = self.read_dev() {
-                let fresh = self.written() != before;
-                let ready = || Caller::new(&dev.url, None).try_send("GET", "/readyz", &[], &[]);
-                if fresh && ready().is_some_and(|answer| answer.status == 200) {
+            // In this order: what was read before it was written anew is another node's, and that one answers as well.
+            if self.written() != before
+                && let Some(dev) = self.read_dev()
+            {
+                let ready = Caller::new(&dev.url, None).try_send("GET", "/readyz", &[], &[]);
+                if ready.is_some_and(|answer| answer.status == 200) {
                     self.dev = dev;
                     self.child = Some(child);
                     return Ok(());

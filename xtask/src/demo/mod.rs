@@ -62,7 +62,9 @@ fn build(debug: bool) -> Result<PathBuf, String> {
     let built = run::output(cargo)?;
     let server = built.lines().find_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        (message["target"]["name"] == "vault-server").then(|| message["executable"].as_str().map(PathBuf::from))?
+        // The program's own tests have its name as well, and lie elsewhere.
+        let is_program = message["target"]["name"] == "vault-server" && message["profile"]["test"] == false;
+        is_program.then(|| message["executable"].as_str().map(PathBuf::from))?
     });
     let programs = server.and_then(|path| path.parent().map(PathBuf::from));
     println!("Built in {:.0} s.\n", start.elapsed().as_secs_f64());
