@@ -88,7 +88,7 @@ fn programs() -> Outcome {
 }
 
 fn tests() -> Outcome {
-    let mut cargo = wholly(run::in_memory(run::cargo()));
+    let mut cargo = killing(run::in_memory(run::cargo()), WHOLE);
     if tools::nextest() {
         cargo.args(["nextest", "run", "--locked", "--workspace", "--profile", "full", "--status-level", "slow"]);
         counted(cargo, nextest_counts)
@@ -104,8 +104,11 @@ fn tests() -> Outcome {
 const WHOLE: [(&str, &str); 3] =
     [("VAULT_TESTS_KILLS", "100"), ("VAULT_TESTS_KEY_KILLS", "25"), ("VAULT_TESTS_ROTATION_KILLS", "12")];
 
-fn wholly(mut cargo: Command) -> Command {
-    for (name, times) in WHOLE {
+/// Behind a pooler, in whatever they do: the two hundred are held without it.
+const POOLED: [(&str, &str); 3] = [("VAULT_TESTS_KILLS", "25"), WHOLE[1], WHOLE[2]];
+
+fn killing(mut cargo: Command, how_often: [(&str, &str); 3]) -> Command {
+    for (name, times) in how_often {
         if std::env::var_os(name).is_none() {
             cargo.env(name, times);
         }
@@ -139,7 +142,7 @@ fn power_loss() -> Outcome {
 
 /// Tests that are ignored by themselves, because they need what not every machine gives.
 fn apart(module: &str) -> Outcome {
-    let mut cargo = wholly(run::in_memory(run::cargo()));
+    let mut cargo = run::in_memory(run::cargo());
     if tools::nextest() {
         cargo.args(["nextest", "run", "--locked", "--workspace", "--profile", "full", "--status-level", "slow"]);
         cargo.args(["--run-ignored", "only", "--filterset", &format!("test(/^{module}/)")]);
@@ -244,10 +247,9 @@ fn on_a_server(
         which,
     ]);
     cargo.env("VAULT_TEST_POSTGRES", cluster.url());
-    cargo = wholly(cargo);
+    cargo = killing(cargo, if pooler.is_some() { POOLED } else { WHOLE });
     if let Some(pooler) = pooler {
-        // The two hundred are held without it.
-        cargo.env("VAULT_TEST_POOLER", pooler.url()).env("VAULT_TESTS_KILLS", "25");
+        cargo.env("VAULT_TEST_POOLER", pooler.url());
     }
     if let Some(bucket) = bucket {
         cargo.env("VAULT_TESTS_S3", bucket.variables()).env("VAULT_TESTS_NODES", "2");

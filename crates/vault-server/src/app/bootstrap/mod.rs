@@ -34,7 +34,7 @@ pub async fn found(vault: &Arc<Vault>, passphrase: Passphrase) -> Result<(), Fai
     vault.keys.found(Arc::clone(&passphrase), made_by).await?;
     vault.unseal(passphrase).await?;
     // The steps that follow ask the log what an interrupted making of the vault has done already.
-    vault.ledger()?.caught_up().await?;
+    vault.ledger()?.all_published().await?;
     note_vault_keys(vault).await
 }
 

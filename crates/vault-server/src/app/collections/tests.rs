@@ -202,12 +202,12 @@ async fn a_collection_whose_entry_is_on_its_way_is_not_taken_for_damaged() {
     assert_eq!(code(&get().await), "log_unavailable");
     assert_eq!(all(&house.vault).await.unwrap().len(), 1);
     // A start that goes on with what was begun waits until the log has it.
-    let waited = house.vault.ledger().unwrap().caught_up().await;
+    let waited = house.vault.ledger().unwrap().all_published().await;
     assert!(matches!(waited, Err(LedgerError::Timeout)), "{waited:?}");
     objects.set_down(false);
     // Who publishes tries again with a growing pause.
     let ledger = house.vault.ledger().unwrap();
-    let published = async { while ledger.caught_up().await.is_err() {} };
+    let published = async { while ledger.all_published().await.is_err() {} };
     tokio::time::timeout(core::time::Duration::from_secs(60), published).await.unwrap();
     assert_eq!(get().await.0, StatusCode::OK);
     assert_eq!(open(&house, "late").await.0, StatusCode::OK);

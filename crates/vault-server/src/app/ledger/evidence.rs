@@ -195,7 +195,7 @@ impl Ledger {
 
     /// Waits until everything that was committed is published, as long as an append would wait: for a start that has to
     /// know what an earlier one left. [`LedgerError::Timeout`]: the log stands still, or takes no pause.
-    pub async fn caught_up(&self) -> Result<(), LedgerError> {
+    pub async fn all_published(&self) -> Result<(), LedgerError> {
         let published = async {
             loop {
                 let (waits, committed) = {
